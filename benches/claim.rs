@@ -227,6 +227,7 @@ fn claim(theme: &str, limit: usize) -> Claim {
         service: "Bench".to_owned(),
         method: SERVED.to_owned(),
         most: limit,
+        at_most: None,
     };
     Claim {
         theme: theme.to_owned(),

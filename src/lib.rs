@@ -74,9 +74,9 @@ pub use config::{Config, MissingHandler, WebhookFormat};
 pub use definition::{Added, Schedulers, ServiceMethods, TaskDef, TypedTask};
 pub use domain::{
     ActionOnTask, AddedBatch, AddedOnce, AddedTask, Alert, AlertKind, AlertSeverity, AlertState, ExecRecord, Failure,
-    HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord, JobType, Json, MAX_ARG_BYTES,
+    HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord, JobType, Json, Limit, MAX_ARG_BYTES,
     MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy, NewJob, NewTask, Outcome,
-    OverlapPolicy, Page, PageRequest, Predecessor, RetryPolicy, RunFlag, RunStatus, Task, TaskError, TaskStatus,
+    OverlapPolicy, Pace, Page, PageRequest, Predecessor, RetryPolicy, RunFlag, RunStatus, Task, TaskError, TaskStatus,
     WaitKind, WaitsFor,
 };
 pub use error::Error;
@@ -133,9 +133,9 @@ pub mod prelude {
     pub use crate::HookOptions;
     pub use crate::{
         Added, CancelAnswer, Config, Endpoint, Error, Gaia, GaiaBuilder, Invoke, JobRecord, JobType, Jobs, JobsOptions,
-        Json, MisfirePolicy, NewJob, NewTask, Next, Outcome, OverlapPolicy, PageRequest, Registration, RetryPolicy,
-        RunFlag, Scheduler, SchedulerOptions, Schedulers, ServiceMethods, Task, TaskContext, TaskDef, TaskError,
-        TaskStatus, TypedTask,
+        Json, Limit, MisfirePolicy, NewJob, NewTask, Next, Outcome, OverlapPolicy, PageRequest, Registration,
+        RetryPolicy, RunFlag, Scheduler, SchedulerOptions, Schedulers, ServiceMethods, Task, TaskContext, TaskDef,
+        TaskError, TaskStatus, TypedTask,
         admin::TaskFilter,
         async_fn, blocking_fn,
         messages::{AddTask, CancelTask, GetTaskDetail, ListJobs, ListTasks, ResizeTheme, ResizeWorkers, RetryTask},

@@ -28,9 +28,9 @@
 pub use crate::{
     admin::{
         BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns,
-        GetBulkOperation, GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme,
-        GetThemes, ListAudit, ListBulkOperations, NewAudit, PreviewBulk, ResizeNode, RetryTaskById, RunJob, RunTaskNow,
-        SearchTasks,
+        GetBulkOperation, GetErrors, GetHistory, GetLimits, GetMethods, GetNode, GetRun, GetRunLog, GetTask,
+        GetTaskLog, GetTheme, GetThemes, ListAudit, ListBulkOperations, NewAudit, PreviewBulk, RemoveLimit, ResizeNode,
+        RetryTaskById, RunJob, RunTaskNow, SearchTasks, SetLimit,
     },
     asynctask::{
         AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,

@@ -6,6 +6,7 @@ mod bulk;
 mod errors;
 mod find;
 mod jobs;
+mod limits;
 mod logs;
 mod messages;
 mod methods;
@@ -22,6 +23,7 @@ use actix::Addr;
 
 pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
+pub use limits::{GetLimits, MethodLimit, RemoveLimit, SetLimit};
 pub use messages::{
     BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns,
     GetBulkOperation, GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme,

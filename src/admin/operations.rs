@@ -5,10 +5,10 @@ use actix::{Actor, Context};
 use super::{
     Admin, AuditEntry, BulkOperation, BulkPreview, BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask,
     EndAudit, ExportTasks, ExportedTasks, FindJobs, FindRuns, FoundJobs, FoundRuns, FoundTasks, GetBulkOperation,
-    GetErrors, GetHistory, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes, History,
-    JobBegun, ListAlerts, ListAudit, ListBulkOperations, MethodInfo, NewAudit, OpenAlert, PauseTheme, PreviewBulk,
-    ResizeNode, ResizeTheme, ResumeTheme, RetryTaskById, RunJob, RunTaskNow, SearchTasks, TaskCount, TaskErrors,
-    ThemeInfo,
+    GetErrors, GetHistory, GetLimits, GetMethods, GetNode, GetRun, GetRunLog, GetTask, GetTaskLog, GetTheme, GetThemes,
+    History, JobBegun, ListAlerts, ListAudit, ListBulkOperations, MethodInfo, MethodLimit, NewAudit, OpenAlert,
+    PauseTheme, PreviewBulk, RemoveLimit, ResizeNode, ResizeTheme, ResumeTheme, RetryTaskById, RunJob, RunTaskNow,
+    SearchTasks, SetLimit, TaskCount, TaskErrors, ThemeInfo,
 };
 use crate::{
     asynctask::CancelAnswer,
@@ -54,6 +54,9 @@ operations! {
     Change pause_theme(PauseTheme) => |admin, pause| admin.pause_theme(pause).await, ();
     Change resume_theme(ResumeTheme) => |admin, resume| admin.resume_theme(resume).await, ();
     Change resize_theme(ResizeTheme) => |admin, resize| admin.resize_theme(resize).await, ();
+    Read limits(GetLimits) => |admin, GetLimits| admin.limits().await, Vec<MethodLimit>;
+    Change set_limit(SetLimit) => |admin, set| admin.set_limit(set).await, ();
+    Change remove_limit(RemoveLimit) => |admin, remove| admin.remove_limit(remove).await, bool;
     Read alerts(ListAlerts) => |admin, list| admin.alerts(list).await, Vec<OpenAlert>;
     Read audit(ListAudit) => |admin, list| admin.audit(list).await, Vec<AuditEntry>;
     Change begin_audit(NewAudit) => |admin, audit| admin.begin_audit(audit).await, i64;

@@ -23,6 +23,7 @@ mod enqueue;
 mod execution;
 mod held;
 mod ledger;
+mod limits;
 mod messages;
 mod of_handlers;
 mod options;
@@ -44,6 +45,9 @@ mod user_hooks;
 mod wake;
 mod worker;
 
+#[cfg(feature = "web")]
+pub(crate) use limits::{ClaimPermits, Leave, Permit};
+pub(crate) use limits::{LimitActor, Limits};
 pub use messages::{
     AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
     GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,

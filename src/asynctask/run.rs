@@ -14,9 +14,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::SchedulerOptions;
 #[cfg(all(feature = "hooks", feature = "web"))]
 use super::parking::Parking;
+use super::{
+    SchedulerOptions,
+    limits::{Limits, Permit},
+};
 use crate::{
     clock::Clock,
     domain::{Json, Outcome},
@@ -55,6 +58,7 @@ pub(super) struct RunContext {
     pub(super) clock: Clock,
     pub(super) lease: NodeLease,
     pub(super) held: HeldRuns,
+    pub(super) limits: Limits,
     pub(super) events: Events,
     recorder: Recipient<Record<Entry>>,
     backlog: Arc<Semaphore>,
@@ -71,6 +75,7 @@ pub(super) struct RunParts {
     pub(super) clock: Clock,
     pub(super) lease: NodeLease,
     pub(super) held: HeldRuns,
+    pub(super) limits: Limits,
     pub(super) events: Events,
     pub(super) logs: LogWriter,
     pub(super) shared: Shared,
@@ -117,6 +122,8 @@ pub(super) struct Ended {
 /// The worker ends the run; the pool does if the worker cannot.
 pub(super) struct Run {
     pub(super) task: ClaimedTask,
+    /// Whether its method had a limit when it was claimed.
+    is_limited: bool,
     pub(super) info: Arc<TaskRunInfo>,
     pub(super) ctx: TaskContext,
     context: Arc<RunContext>,
@@ -133,6 +140,8 @@ struct State {
     args: Args,
     /// Memory for arguments that the claim has left in the database, until the run ends.
     memory: Option<ArgsMemory>,
+    /// The leave to run, until the run ends, if its method has a limit.
+    permit: Option<Permit>,
     life: Lifecycle<Stop>,
 }
 
@@ -173,6 +182,7 @@ impl RunContext {
             clock,
             lease,
             held,
+            limits,
             events,
             logs,
             shared,
@@ -189,6 +199,7 @@ impl RunContext {
             clock,
             lease,
             held,
+            limits,
             events,
             recorder,
             backlog: Arc::new(Semaphore::new(BACKLOG)),
@@ -227,7 +238,12 @@ impl RunContext {
 }
 
 impl Run {
-    pub(super) fn new(mut task: ClaimedTask, term: Term, context: &Arc<RunContext>) -> Arc<Self> {
+    pub(super) fn new(
+        mut task: ClaimedTask,
+        permit: Option<Permit>,
+        term: Term,
+        context: &Arc<RunContext>,
+    ) -> Arc<Self> {
         let info = Arc::new(run_info(&context.theme, &task));
         let facts = RunFacts {
             kind: RunKind::Task,
@@ -249,6 +265,7 @@ impl Run {
         };
         Arc::new_cyclic(|run: &Weak<Self>| Self {
             task,
+            is_limited: permit.is_some(),
             info,
             ctx: TaskContext::new(facts, Some(run.clone() as Weak<dyn RunOfContext>)),
             context: Arc::clone(context),
@@ -256,12 +273,18 @@ impl Run {
                 worker: None,
                 args,
                 memory: None,
+                permit,
                 life: Lifecycle::default(),
             }),
             progress: Mutex::default(),
             #[cfg(all(feature = "hooks", feature = "web"))]
             is_parked: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it has a slot of its method while it waits for a worker.
+    pub(super) fn has_permit(&self) -> bool {
+        self.is_limited
     }
 
     pub(super) fn assign(&self, worker: u64) {
@@ -401,11 +424,14 @@ impl Run {
         if !state.life.end() {
             return None;
         }
-        // The memory is given back even though a handler that blocks its thread may still have the arguments, for an unknown time.
+        // The memory is given back even though a handler that blocks its thread may still have the arguments, for an unknown time. So is the
+        // permit: by the record, the task does not run any more.
         (state.args, state.memory) = (Args::Gone, None);
+        let permit = state.permit.take();
         let clock = &self.context.clock;
         let began = state.life.attempt_began();
         drop(state);
+        drop(permit);
         let duration = began.map_or(Duration::ZERO, |began| clock.elapsed().saturating_sub(began));
         let ended_at = clock.now();
         // Databases keep microseconds.
@@ -494,6 +520,10 @@ impl RunOfContext for Run {
             match parking.park(&ticket, lease).await {
                 Ok(true) => {
                     self.is_parked.store(true, Ordering::Relaxed);
+                    let permit = self.state().permit.take();
+                    self.context
+                        .limits
+                        .hand_over(permit.into_iter().collect(), &ticket.mark);
                     InvokeError::Parked(ticket, lease)
                 }
                 Ok(false) => InvokeError::Withdrawn,

@@ -17,6 +17,7 @@ use super::{
     bells::Bells,
     completion::Completions,
     ledger::{TaskCounts, TaskLedger},
+    limits::Limits,
     pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
     run::{Run, RunContext, RunParts},
     scanner::{ClaimedByInsert, GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning},
@@ -48,6 +49,7 @@ pub(crate) struct ThemeRuntimeConfig {
     pub(crate) node: Arc<str>,
     pub(crate) lease: NodeLease,
     pub(crate) held: HeldRuns,
+    pub(crate) limits: Limits,
     pub(crate) control: Arc<Control>,
     pub(crate) threads: Threads,
     pub(crate) settings: ThemeSettings,
@@ -94,6 +96,7 @@ impl ThemeRuntime {
             clock: parts.store.clock().clone(),
             lease: parts.lease,
             held: parts.held,
+            limits: parts.limits,
             events: parts.events,
             logs: parts.logs,
             shared: parts.registry.shared().clone(),
@@ -184,7 +187,14 @@ impl ThemeRuntime {
     /// Adds a task that is [claimable by its insert](NewTaskRow::claimable_on_insert). If a worker is free and no task waits, the insert claims
     /// the task, and the pool gets it (`true`); otherwise the task waits in the database (`false`).
     pub(super) async fn add(&self, store: &Store, row: NewTaskRow) -> Result<(AddedTask, bool), StoreError> {
-        let Some(_reservation) = self.pool.send(Reserve).await.ok().flatten() else {
+        // A task of a limited method waits for its scanner, which has permits.
+        let (service, method) = row.names();
+        let is_limited = self.theme.limits().is_limited(service, method);
+        let reservation = match is_limited {
+            true => None,
+            false => self.pool.send(Reserve).await.ok().flatten(),
+        };
+        let Some(_reservation) = reservation else {
             return Ok((store.add_one(row).await?, false));
         };
         // Read before the claim: if the lease is lost during the insert, the task may already belong to another node.
@@ -196,7 +206,7 @@ impl ThemeRuntime {
         if let Some(task) = claimed {
             self.theme.runs.tell_claimed(1, began.elapsed());
             self.pool
-                .do_send(Dispatch(vec![Run::new(task, term, &self.theme.runs)]));
+                .do_send(Dispatch(vec![Run::new(task, None, term, &self.theme.runs)]));
             self.scanner.do_send(ClaimedByInsert);
         }
         open.answered();
@@ -310,6 +320,7 @@ pub(crate) struct ThemeRuntimes {
     table: Arc<Mutex<BTreeMap<String, ThemeRuntime>>>,
     bells: Bells,
     unattended: Unattended,
+    limits: Limits,
     events: Events,
     traces: Traces,
 }
@@ -320,6 +331,7 @@ impl ThemeRuntimes {
             table: Arc::default(),
             bells: Bells::default(),
             unattended: Unattended::default(),
+            limits: Limits::default(),
             events,
             traces,
         }
@@ -330,6 +342,7 @@ impl ThemeRuntimes {
             table: Arc::downgrade(&self.table),
             bells: self.bells.clone(),
             unattended: self.unattended.clone(),
+            limits: self.limits.clone(),
             events: self.events.clone(),
             traces: self.traces.clone(),
         }
@@ -337,6 +350,11 @@ impl ThemeRuntimes {
 
     pub(crate) fn traces(&self) -> &Traces {
         &self.traces
+    }
+
+    /// The limits of methods, and the permits of this process.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Notes that this process has added tasks.
@@ -409,6 +427,7 @@ pub(crate) struct WeakThemeRuntimes {
     table: Weak<Mutex<BTreeMap<String, ThemeRuntime>>>,
     bells: Bells,
     unattended: Unattended,
+    limits: Limits,
     events: Events,
     traces: Traces,
 }
@@ -420,6 +439,7 @@ impl WeakThemeRuntimes {
             table: self.table.upgrade()?,
             bells: self.bells.clone(),
             unattended: self.unattended.clone(),
+            limits: self.limits.clone(),
             events: self.events.clone(),
             traces: self.traces.clone(),
         })

@@ -14,10 +14,11 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     discovery::look_and_rest,
+    limits::{ClaimPermits, Leave},
     pool::{Dispatch, GetRoom, Room, WorkerPool},
     run::Run,
     serving::{follow_registry, look_for_unserved},
@@ -34,6 +35,9 @@ use crate::{
     run::{Gate, GateChange, SingleFlight},
     store::{Claim, Claimed, ClaimedTask, Store, StoreError},
 };
+
+/// The most methods with due tasks that a scan reads where tasks without a handler are to fail and methods have limits.
+const MAX_UNSERVED: usize = 1_000;
 
 /// The most ids that the scanner remembers for the quick queue while the pool is full. Scans find further tasks like any other.
 const MAX_QUICK: usize = 1_000;
@@ -74,6 +78,10 @@ pub(super) struct ScannerActor {
     backoff: Backoff,
     /// The senders of [`StopScanning`], who wait for its answer.
     stop_waiters: Vec<oneshot::Sender<()>>,
+    /// Hears of permits for limited methods.
+    permits: watch::Receiver<()>,
+    /// Whether the last scan had to leave due tasks for lack of permits.
+    lacks_permits: bool,
     scans: u64,
     database_errors: u64,
 }
@@ -123,6 +131,7 @@ struct Scan {
     open: Option<UnansweredClaim>,
     look_for: LookFor,
     /// `None`: no claim was made.
+    permits: Option<ClaimPermits>,
     claimed: Option<Result<Claimed, StoreError>>,
 }
 
@@ -161,6 +170,8 @@ impl ScannerActor {
         Self {
             batch: theme.options.scan_task_num,
             idle: theme.options.scan_interval,
+            permits: theme.limits().subscribe(),
+            lacks_permits: false,
             theme,
             store,
             node,
@@ -205,6 +216,7 @@ impl ScannerActor {
             above: None,
         };
         let seen = self.wake.begin_scan();
+        self.permits.mark_unchanged();
         let urgent_too_soon = self
             .last_urgent_scan
             .is_some_and(|urgent| urgent.elapsed() < URGENT_INTERVAL);
@@ -224,10 +236,13 @@ impl ScannerActor {
     fn scanned(&mut self, seen: WakeSnapshot, scan: Scan, ctx: &mut Context<Self>) {
         self.scanning = false;
         let next = match scan.claimed {
-            Some(Ok(claimed)) => {
+            Some(Ok(mut claimed)) => {
+                self.lacks_permits = !claimed.left.is_empty();
+                let (tasks, count) = (std::mem::take(&mut claimed.tasks), claimed.tasks.len());
+                self.dispatch(tasks, scan.permits, scan.term);
                 let (next, took_all) = match scan.look_for {
-                    LookFor::AnyTask => self.claimed(claimed, scan.limit, scan.term),
-                    _ => (self.claimed_urgent(claimed, scan.limit, scan.term), false),
+                    LookFor::AnyTask => self.claimed(&claimed, count, scan.limit),
+                    _ => (self.claimed_urgent(count, scan.limit), false),
                 };
                 if let Some(open) = scan.open {
                     open.answered();
@@ -292,11 +307,9 @@ impl ScannerActor {
         }
     }
 
-    /// Hands the tasks of a claim to the pool. Answers when to scan next, and whether the claim took all tasks that were due.
-    fn claimed(&mut self, claimed: Claimed, limit: usize, term: Term) -> (NextScan, bool) {
+    /// Answers when to scan next after a claim of so many tasks, and whether the claim took all tasks that were due and may run.
+    fn claimed(&mut self, claimed: &Claimed, count: usize, limit: usize) -> (NextScan, bool) {
         self.succeeded();
-        let count = claimed.tasks.len();
-        self.dispatch(claimed.tasks, term);
         let options = &self.theme.options;
         if count >= limit {
             if limit >= self.batch {
@@ -324,13 +337,11 @@ impl ScannerActor {
         }
     }
 
-    /// Hands urgent tasks to the pool, which is full. The pool rings the wake when it has room for more.
-    fn claimed_urgent(&mut self, claimed: Claimed, limit: usize, term: Term) -> NextScan {
+    /// The pool was full, and has got urgent tasks. It rings the wake when it has room for more.
+    fn claimed_urgent(&mut self, count: usize, limit: usize) -> NextScan {
         self.succeeded();
         self.last_urgent_scan = Some(Instant::now());
-        let is_full = claimed.tasks.len() >= limit;
-        self.dispatch(claimed.tasks, term);
-        match is_full {
+        match count >= limit {
             true => NextScan::After(URGENT_INTERVAL),
             false => self.later(),
         }
@@ -344,13 +355,24 @@ impl ScannerActor {
     }
 
     /// Hands the tasks that this node serves to the pool, and puts the others back: handlers may have been removed since the claim began.
-    fn dispatch(&mut self, claimed: Vec<ClaimedTask>, term: Term) {
+    fn dispatch(&mut self, claimed: Vec<ClaimedTask>, mut permits: Option<ClaimPermits>, term: Term) {
         let theme = &self.theme;
-        let runs = claimed.into_iter().map(|task| Run::new(task, term, &theme.runs));
-        let (served, unserved): (Vec<_>, Vec<_>) =
-            runs.partition(|run| theme.takes(&run.task.service, &run.task.method));
-        for run in unserved {
-            run.end(Outcome::NotServed);
+        let mut served = Vec::with_capacity(claimed.len());
+        for task in claimed {
+            let (permit, is_refused) = match permits.as_mut().map(|permits| permits.leave(&task)) {
+                Some(Leave::Permit(permit)) => (Some(permit), false),
+                Some(Leave::Refused) => (None, true),
+                Some(Leave::Unlimited) | None => (None, false),
+            };
+            let run = Run::new(task, permit, term, &theme.runs);
+            if is_refused {
+                self.lacks_permits = true;
+                run.end(Outcome::HandedBack { started: false });
+            } else if theme.takes(&run.task.service, &run.task.method) {
+                served.push(run);
+            } else {
+                run.end(Outcome::NotServed);
+            }
         }
         if !served.is_empty() {
             self.idle = Duration::ZERO;
@@ -381,9 +403,18 @@ impl ScannerActor {
 
     fn sleep(&mut self, delay: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
         let wake = Arc::clone(&self.wake);
+        let mut permits = self.lacks_permits.then(|| self.permits.clone());
         let slept = async move {
+            let permits_come = async {
+                match &mut permits {
+                    // The theme keeps the sender.
+                    Some(permits) => drop(permits.changed().await),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = wake.rings() => {}
+                () = permits_come => {}
                 () = delay => {}
             }
         };
@@ -410,22 +441,28 @@ async fn scan(
     mut claim: Claim,
     urgent_too_soon: bool,
 ) -> Scan {
+    let methods = methods(&theme, &store).await;
     // A pool that has died takes nothing.
-    let room = pool.send(GetRoom(theme.claimed_methods())).await.unwrap_or(None);
+    let room = pool.send(GetRoom(methods)).await.unwrap_or(None);
     let look_for = LookFor::of(room.as_ref(), urgent_too_soon);
     if let Some(Room { limit, methods, above }) = room {
         claim.limit = claim.limit.min(limit);
         (claim.methods, claim.above) = (methods, above);
     }
     let (limit, first) = (claim.limit, claim.first.clone());
+    let claims = matches!(look_for, LookFor::AnyTask | LookFor::UrgentOnly);
+    let permits = claims.then(|| theme.limits().take_for(&mut claim));
     // Read before the claim: if the lease is lost during the claim, its tasks may already belong to other nodes.
     let term = theme.lease().term();
     let claim_id = store.tasks().new_claim_id(&claim.node);
     let (mut open, mut claimed) = (None, None);
-    if matches!(look_for, LookFor::AnyTask | LookFor::UrgentOnly) {
+    if let Some(permits) = &permits {
         open = Some(theme.held().begin_claim(claim_id.mark()));
         let began = Instant::now();
         let answer = store.tasks().claim_as(claim, &claim_id).await;
+        if let Ok(claimed) = &answer {
+            permits.note_left(claimed);
+        }
         let tasks = answer.as_ref().map_or(0, |claimed| claimed.tasks.len());
         if tasks > 0 {
             theme.runs.tell_claimed(tasks, began.elapsed());
@@ -438,8 +475,27 @@ async fn scan(
         term,
         open,
         look_for,
+        permits,
         claimed,
     }
+}
+
+/// The methods whose tasks are claimed; `None`: all. While any method has a limit, a claim must name its methods.
+async fn methods(theme: &ThemeContext, store: &Store) -> Option<Vec<MethodName>> {
+    let claimed = theme.claimed_methods();
+    if claimed.is_some() || !theme.limits().any() {
+        return claimed;
+    }
+    let mut names: BTreeSet<MethodName> = theme.registry.served().into_iter().collect();
+    match store.tasks().due_methods(theme.name(), MAX_UNSERVED).await {
+        Ok(due) => names.extend(due.into_iter().map(|(service, method)| MethodName { service, method })),
+        Err(error) => say!(
+            Debug,
+            "theme {}: cannot look for tasks without a handler, which are to fail: {error}",
+            theme.name()
+        ),
+    }
+    Some(names.into_iter().collect())
 }
 
 impl LookFor {
@@ -510,6 +566,9 @@ impl Handler<GateChange> for ScannerActor {
     fn handle(&mut self, change: GateChange, ctx: &mut Context<Self>) {
         let was_open = self.gate.is_open();
         self.gate.change(change);
+        if !self.gate.is_open() {
+            self.theme.limits().forget_left(self.theme.name());
+        }
         if !was_open {
             self.scan(ctx);
         }
@@ -521,6 +580,7 @@ impl Handler<StopScanning> for ScannerActor {
 
     fn handle(&mut self, _: StopScanning, ctx: &mut Context<Self>) -> Self::Result {
         self.gate.stopping = true;
+        self.theme.limits().forget_left(self.theme.name());
         let (tx, rx) = oneshot::channel();
         self.stop_waiters.push(tx);
         if !self.scanning {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{SchedulerOptions, run::RunContext, status::UnservedMethod, unserved::Unserved};
+use super::{SchedulerOptions, limits::Limits, run::RunContext, status::UnservedMethod, unserved::Unserved};
 use crate::{
     clock::Clock,
     config::MissingHandler,
@@ -68,6 +68,10 @@ impl ThemeContext {
 
     pub(super) fn held(&self) -> &HeldRuns {
         &self.runs.held
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.runs.limits
     }
 
     pub(super) fn component(&self) -> &Component {

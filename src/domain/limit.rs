@@ -89,7 +89,9 @@ impl Limit {
             });
         }
         if let Some(Pace { count, per }) = self.starts {
-            faults.require(in_range(count), || format!("{count} starts: 1 to {MOST} in a time are possible"));
+            faults.require(in_range(count), || {
+                format!("{count} starts: 1 to {MOST} in a time are possible")
+            });
             faults.require((SHORTEST..=LONGEST).contains(&per), || {
                 format!("starts in {per:?}: the time is 1 ms to 366 days")
             });
@@ -131,7 +133,10 @@ impl Pace {
 
     /// When the bucket is full after so many starts, and before the first of them gave as many back.
     pub(crate) fn after(self, starts: usize, given_back: usize, full_at: i64, now: i64) -> i64 {
-        let part = |starts: usize| self.distance().saturating_mul(i64::try_from(starts).unwrap_or(i64::MAX));
+        let part = |starts: usize| {
+            self.distance()
+                .saturating_mul(i64::try_from(starts).unwrap_or(i64::MAX))
+        };
         let back = self.full_at(full_at, now).saturating_sub(part(given_back)).max(now);
         back.saturating_add(part(starts))
     }
@@ -184,7 +189,12 @@ mod tests {
 
     #[test]
     fn odd_paces_neither_overflow_nor_stand_still() {
-        for (count, per) in [(1_000_000, 1), (1, 366 * 86_400_000), (1_000_000, 366 * 86_400_000), (7, 10)] {
+        for (count, per) in [
+            (1_000_000, 1),
+            (1, 366 * 86_400_000),
+            (1_000_000, 366 * 86_400_000),
+            (7, 10),
+        ] {
             let pace = Pace {
                 count,
                 per: Duration::from_millis(per),

@@ -382,6 +382,9 @@ impl NodeActor {
             // Ends that no process has noted: by plain SQL, or under a node that died.
             store.tasks().request_release(LookForEnds::Part);
         }
+        if nodes.any_limits || self.themes.limits().any() {
+            self.themes.limits().request_read();
+        }
         let outages = self.outages;
         let (mut remote, settled, rows) = (mem::take(&mut self.remote), self.settled.clone(), nodes.rows.clone());
         let rescue = async move {
@@ -489,6 +492,9 @@ impl NodeActor {
             match requests {
                 Ok(requests) => {
                     node.said.succeeded(DatabaseWork::LookForRequests);
+                    if node.themes.limits().any() {
+                        node.themes.limits().request_read();
+                    }
                     node.apply_requests(requests, ctx);
                 }
                 Err(error) => node.said.failed(DatabaseWork::LookForRequests, &error),
@@ -649,6 +655,7 @@ impl Handler<LookForRequests> for NodeActor {
         if let Some(jobs) = self.jobs_slot.get() {
             jobs.poll();
         }
+        self.themes.limits().request_read();
         self.look_for_requests(ctx);
     }
 }

@@ -12,6 +12,7 @@ use super::{
     workers::{Wish, Workers},
 };
 use crate::{
+    asynctask::{ClaimPermits, Leave, Limits, Permit},
     domain::{Json, Outcome, RetryPolicy},
     error::Error,
     events::{Event, Events, TaskStarted},
@@ -63,6 +64,7 @@ impl Remote {
         let asked = Arc::new(asked);
         loop {
             let bell = self.themes.bell(&asked.theme);
+            let mut permits = self.themes.limits().subscribe();
             // A ring counts that comes while the database is asked.
             let rung = bell.notified();
             let runs = self.claim_once(&asked).await?;
@@ -70,8 +72,14 @@ impl Remote {
             if !runs.is_empty() || now >= until {
                 return Ok(runs);
             }
+            let work = async {
+                tokio::select! {
+                    () = rung => {}
+                    _ = permits.changed() => {}
+                }
+            };
             // Whether it rang makes no difference: the worker looks again.
-            let _ = timeout_at(until.min(now + POLL), rung).await;
+            let _ = timeout_at(until.min(now + POLL), work).await;
             sleep_until(until.min(now + PAUSE)).await;
         }
     }
@@ -80,8 +88,9 @@ impl Remote {
     async fn claim_once(&self, asked: &Arc<ClaimTasks>) -> Result<Vec<ClaimedRun>, Error> {
         let (tell, told) = oneshot::channel();
         let (asked, workers, events) = (Arc::clone(asked), self.workers.clone(), self.events.clone());
+        let limits = self.themes.limits().clone();
         let claim = self.store.drive(move |store| async move {
-            let claimed = hand_out(&store, &workers, &events, &asked).await;
+            let claimed = hand_out(&store, &workers, &events, &limits, &asked).await;
             if let Err(Ok(runs)) = tell.send(claimed) {
                 let tasks = runs.into_iter().map(|run| run.task);
                 if let Err(error) = hand_back(&store, tasks.collect()).await {
@@ -97,7 +106,13 @@ impl Remote {
     }
 }
 
-async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &ClaimTasks) -> Done<Vec<ClaimedRun>> {
+async fn hand_out(
+    store: &Store,
+    workers: &Workers,
+    events: &Events,
+    limits: &Limits,
+    asked: &ClaimTasks,
+) -> Done<Vec<ClaimedRun>> {
     let owner = asked.owner();
     let wish = Wish {
         theme: &asked.theme,
@@ -112,8 +127,9 @@ async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &Cla
         service: name.service.clone(),
         method: name.method.clone(),
         most: asked.count,
+        at_most: None,
     };
-    let claim = Claim {
+    let mut claim = Claim {
         theme: asked.theme.clone(),
         node: owner.clone(),
         limit: asked.count,
@@ -121,7 +137,10 @@ async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &Cla
         methods: Some(asked.methods.iter().map(wanted).collect()),
         above: None,
     };
-    let tasks = store.tasks().claim_as(claim, &claim_id).await?.tasks;
+    let mut permits = limits.take_for(&mut claim);
+    let claimed = store.tasks().claim_as(claim, &claim_id).await?;
+    permits.note_left(&claimed);
+    let (tasks, slots) = with_permits(store, claimed.tasks, &mut permits).await?;
     let Some(first) = tasks.first() else {
         return Ok(Vec::new());
     };
@@ -140,11 +159,16 @@ async fn hand_out(store: &Store, workers: &Workers, events: &Events, asked: &Cla
     let tasks = match delivered(store, &lease, tasks, began).await {
         Ok(tasks) => tasks,
         Err(error) => {
+            drop(slots);
             // The worker hears of none of them. If this fails, too, they are lost with the lease.
             hand_back(store, claimed).await?;
             return Err(error);
         }
     };
+    // Permits of tasks that were put back are free again.
+    let kept = |id: i64| tasks.iter().any(|task| task.id == id);
+    let slots = slots.into_iter().filter(|(id, _)| kept(*id)).map(|(_, permit)| permit);
+    limits.hand_over(slots.collect(), &lease.mark);
     let theme: Arc<str> = asked.theme.as_str().into();
     events.tell(&Event::TasksClaimed {
         theme: Arc::clone(&theme),
@@ -177,6 +201,27 @@ async fn delivered(
         return Err(StoreError::Conflict(slow.to_owned()));
     }
     with_args(store, begun(store, tasks).await?).await
+}
+
+/// The tasks that may run, with permits for those of limited methods. The others go back: their methods have limits only since the claim began.
+async fn with_permits(
+    store: &Store,
+    claimed: Vec<ClaimedTask>,
+    permits: &mut ClaimPermits,
+) -> Done<(Vec<ClaimedTask>, Vec<(i64, Permit)>)> {
+    let (mut tasks, mut slots, mut refused) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
+    for task in claimed {
+        match permits.leave(&task) {
+            Leave::Unlimited => tasks.push(task),
+            Leave::Permit(permit) => {
+                slots.push((task.id, permit));
+                tasks.push(task);
+            }
+            Leave::Refused => refused.push(task),
+        }
+    }
+    hand_back(store, refused).await?;
+    Ok((tasks, slots))
 }
 
 fn without_args(task: &ClaimedTask) -> ClaimedTask {

@@ -65,6 +65,23 @@ struct Ending {
 }
 
 impl Remote {
+    /// Gives the slots of limited methods back whose runs have ended. If that fails, they come back when all runs of their claim have ended.
+    async fn free_slots(&self, runs: &[Run], ended: &[Ended]) {
+        let mut freed: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+        for (run, ended) in runs.iter().zip(ended) {
+            if let (Run::Leased { claim, task, .. }, Ended::Written(_)) = (run, ended)
+                && self.themes.limits().is_limited(&task.service, &task.method)
+            {
+                *freed.entry((&claim.mark, &task.service, &task.method)).or_default() += 1;
+            }
+        }
+        for ((mark, service, method), runs) in freed {
+            if let Err(error) = self.store.cluster().free_remote(mark, service, method, runs).await {
+                say!(Debug, "cannot give {runs} slots of {service}.{method} back: {error}");
+            }
+        }
+    }
+
     /// Writes how these runs have ended, in the same order. An end that was written before is lost.
     pub(crate) async fn end(&self, runs: &[Run], ends: Vec<End>) -> Done<Vec<Ended>> {
         let now = self.store.clock().now();
@@ -110,6 +127,7 @@ impl Remote {
         for (theme, statuses) in &statuses {
             self.tell(theme, statuses);
         }
+        self.free_slots(runs, &answers).await;
         let claims = claims(runs);
         self.settled.note(claims.iter().map(|claim| claim.claim_id));
         Ok(answers)

@@ -18,12 +18,12 @@ use super::{
 #[cfg(feature = "web")]
 use crate::remote::Remote;
 use crate::{
-    admin::{AdminParts, BulkActor},
+    admin::{AdminParts, BulkActor, SetLimit},
     alerts::{AlertOptions, AlertSettings, Alerts, Listener},
     asynctask::{ReleaseActor, SchedulerOptions, ThemeRuntimes},
     clock::Clock,
     config::{Config, ConfigError},
-    domain::{Alert, Faults, NewJob},
+    domain::{Alert, Faults, Limit, NewJob},
     error::Error,
     events::{Event, Events, Observer, Tally},
     held_runs::HeldRuns,
@@ -84,6 +84,7 @@ pub struct GaiaBuilder {
     handlers: Vec<Registration>,
     data: SharedValues,
     services: Vec<NamedService>,
+    limits: Vec<SetLimit>,
     themes: Vec<String>,
     schedulers: Vec<SchedulerOptions>,
     jobs: Option<JobsOptions>,
@@ -301,6 +302,24 @@ impl GaiaBuilder {
     /// ```
     pub fn data<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.data.add(value);
+        self
+    }
+
+    /// Limits how many tasks of a method run at once in the whole cluster, and how many start in a time, if the method has no limit yet. A limit that
+    /// is in the database stays: an operator may have changed it ([`Admin::set_limit`](crate::Admin::set_limit)). Nodes of the cluster that
+    /// run already follow within 10 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use gaia_actors::{Gaia, Limit};
+    ///
+    /// let builder = Gaia::builder()
+    ///     .limit("Mail", "Send", Limit::running(5))
+    ///     .limit("Maps", "Locate", Limit::starts(100, Duration::from_secs(60)));
+    /// # drop(builder);
+    /// ```
+    pub fn limit(mut self, service: impl Into<String>, method: impl Into<String>, limit: Limit) -> Self {
+        self.limits.push(SetLimit::new(service, method, limit));
         self
     }
 
@@ -541,7 +560,7 @@ impl GaiaBuilder {
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         }));
-        let started = gaia.start_all(plan.schedulers, plan.jobs, plan.runs_jobs, plan.declared);
+        let started = gaia.start_all(plan.schedulers, plan.jobs, plan.runs_jobs, plan.declared, plan.limits);
         if let Err(error) = started.await {
             // Nothing half-started is left behind.
             gaia.stop().await?;
@@ -589,6 +608,7 @@ impl GaiaBuilder {
             jobs,
             declared,
             runs_jobs,
+            limits: std::mem::take(&mut self.limits),
             alerts,
         })
     }
@@ -648,6 +668,18 @@ impl GaiaBuilder {
         }
         NamedService::check_all(&self.services, &self.handlers, &mut faults);
         self.data.check(&mut faults);
+        for (at, limit) in self.limits.iter().enumerate() {
+            let (service, method) = (&limit.service, &limit.method);
+            faults.include(
+                limit
+                    .check()
+                    .map_err(|faults| faults.of(&format!("the limit of {service}.{method}"))),
+            );
+            let is_twice = self.limits[..at]
+                .iter()
+                .any(|other| (&other.service, &other.method) == (service, method));
+            faults.require(!is_twice, || format!("two limits of {service}.{method}"));
+        }
         let settings = self
             .jobs
             .take()
@@ -681,5 +713,6 @@ struct Plan {
     /// The jobs of `Jobs.Declared`.
     declared: Vec<NewJob>,
     runs_jobs: bool,
+    limits: Vec<SetLimit>,
     alerts: AlertSettings,
 }

@@ -26,13 +26,15 @@ pub use builder::GaiaBuilder;
 pub use messages::{DrainGaia, GetAllSchedulerStatus, GetNodes, StopGaia};
 pub use stop::StopReport;
 
+use self::parts::started;
 #[cfg(feature = "web")]
 use crate::remote::Remote;
 use crate::{
-    admin::{Admin, AdminParts, BulkActor},
+    admin::{Admin, AdminParts, BulkActor, SetLimit},
     alerts::RunningAlerts,
     asynctask::{
-        ReleaseActor, Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig, ThemeRuntimes,
+        LimitActor, ReleaseActor, Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig,
+        ThemeRuntimes,
     },
     definition::Schedulers,
     domain::{Faults, NewJob},
@@ -44,7 +46,7 @@ use crate::{
     logs::LogWriter,
     node::{BeatNow, HasBegun, LogActor, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
-    store::{Store, StoreError},
+    store::{Store, StoreError, StoredLimit},
     threads::{Control, Threads},
 };
 
@@ -203,6 +205,7 @@ impl Gaia {
             node: Arc::clone(&self.0.node_id),
             lease: self.0.lease.clone(),
             held: self.0.held.clone(),
+            limits: self.0.themes.limits().clone(),
             control: Arc::clone(&self.0.control),
             threads: self.0.threads.clone(),
             settings,
@@ -249,9 +252,11 @@ impl Gaia {
         settings: jobs::Settings,
         runs_jobs: bool,
         declared: Vec<NewJob>,
+        limits: Vec<SetLimit>,
     ) -> Result<(), Error> {
         // The database may refuse them: before anything runs.
         self.declare(declared).await?;
+        self.keep_limits(limits).await?;
         for options in schedulers {
             self.start_scheduler(options).await?;
         }
@@ -265,6 +270,27 @@ impl Gaia {
             None if runs_jobs => self.start_jobs(settings)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Limits methods that have no limit, and reads all limits.
+    async fn keep_limits(&self, limits: Vec<SetLimit>) -> Result<(), Error> {
+        let limits: Vec<StoredLimit> = limits.into_iter().map(SetLimit::stored).collect();
+        let all = ask(&self.0.store, |store| async move {
+            for limit in &limits {
+                store.cluster().keep_limit(limit).await?;
+            }
+            store.cluster().limits().await
+        });
+        let inner = &self.0;
+        inner.themes.limits().follow(all.await?);
+        let limiter = LimitActor::new(
+            inner.themes.limits().clone(),
+            inner.store.clone(),
+            Arc::clone(&inner.node_id),
+        );
+        // It ends with the control thread.
+        started(&inner.control, limiter);
         Ok(())
     }
 

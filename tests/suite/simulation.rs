@@ -153,6 +153,7 @@ impl Node {
             service: "Demo".to_owned(),
             method: method.to_owned(),
             most: 40,
+            at_most: None,
         };
         let methods = self.random.bool().then(|| {
             let known = METHODS.into_iter().filter(|_| self.random.bool());

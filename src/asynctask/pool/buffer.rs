@@ -1,4 +1,5 @@
-//! Claimed tasks that wait in memory for a worker: the highest priority first; tasks of one priority in the order in which they came.
+//! Claimed tasks that wait in memory for a worker: the highest priority first; tasks of one priority in the order in which they came, but
+//! first those of limited methods: while one waits, no task has its slot, on this node or on another.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -37,8 +38,12 @@ impl Buffer {
     pub(super) fn push(&mut self, run: Arc<Run>, costs: &MeanDurations) {
         let priority = run.task.priority;
         let is_last = self.lowest().is_none_or(|lowest| lowest >= priority);
-        let at = match is_last {
-            true => self.runs.len(),
+        let at = match run.has_permit() {
+            true => self.runs.partition_point(|held| {
+                let priority_of_held = held.run.task.priority;
+                priority_of_held > priority || (priority_of_held == priority && held.run.has_permit())
+            }),
+            false if is_last => self.runs.len(),
             false => self.runs.partition_point(|held| held.run.task.priority >= priority),
         };
         self.insert(at, run, costs);

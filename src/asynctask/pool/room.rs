@@ -39,6 +39,7 @@ impl WorkerPool {
         let methods = methods.map(|methods| {
             let wanted = methods.into_iter().map(|name| Wanted {
                 most: if above.is_some() { limit } else { self.most_of(&name) },
+                at_most: None,
                 service: name.service,
                 method: name.method,
             });

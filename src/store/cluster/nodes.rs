@@ -112,6 +112,8 @@ pub(crate) struct Nodes {
     pub(crate) any_due: bool,
     /// Whether any task waits for others, or has waited and is not deleted.
     pub(crate) any_held: bool,
+    /// Whether any method has a limit.
+    pub(crate) any_limits: bool,
 }
 
 /// SQL for a number that is 0 if the condition does not hold: the databases have different types for conditions.
@@ -194,7 +196,8 @@ impl ClusterStore<'_> {
             as_number(self.db.dialect().any_due),
         );
         let held = as_number("EXISTS (SELECT 1 FROM gaia_held)");
-        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64, i64)> = on_backend!(conn, |conn| {
+        let limits = as_number("EXISTS (SELECT 1 FROM gaia_limits)");
+        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64, i64, i64)> = on_backend!(conn, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
                 .select((
@@ -203,6 +206,7 @@ impl ClusterStore<'_> {
                     sql::<BigInt>(&runs),
                     sql::<BigInt>(&due),
                     sql::<BigInt>(&held),
+                    sql::<BigInt>(&limits),
                 ))
                 .load(conn)
                 .await
@@ -210,8 +214,8 @@ impl ClusterStore<'_> {
         let first = rows.as_slice().first();
         let now = first.map(|(_, now, ..)| now.and_utc());
         // No row: the conditions were not computed, and count as true.
-        let [any_runs, any_due, any_held] = first.map_or([true; 3], |(.., runs, due, held)| {
-            [*runs, *due, *held].map(|number| number != 0)
+        let [any_runs, any_due, any_held, any_limits] = first.map_or([true; 4], |(.., runs, due, held, limits)| {
+            [*runs, *due, *held, *limits].map(|number| number != 0)
         });
         self.ends.looked(ends, any_held);
         if let Some(now) = now {
@@ -223,6 +227,7 @@ impl ClusterStore<'_> {
             any_runs,
             any_due,
             any_held,
+            any_limits,
         })
     }
 

@@ -253,8 +253,8 @@ pub(super) async fn claim(
     }
     let first = pick_first(conn, claim, claim_id).await?;
     let mut rows = Vec::new();
-    let Shares { all, more } = plan(conn, claim, claim.limit.saturating_sub(first.len())).await?;
-    claimed.more = more;
+    let Shares { all, more, left } = plan(conn, claim, claim.limit.saturating_sub(first.len())).await?;
+    (claimed.more, claimed.left) = (more, left);
     let wanted = claim.wanted();
     for share in all {
         let method = claim.methods.is_some().then(|| &wanted[share.method]);

@@ -272,18 +272,21 @@ pub(super) struct Plan<'a> {
     shares: Vec<Share>,
     /// Whether more tasks are due, which the claim leaves because their methods have filled their shares.
     pub(super) more: bool,
+    /// The due tasks that it leaves because of limits of methods.
+    pub(super) left: Vec<(usize, usize)>,
 }
 
 impl<'a> Plan<'a> {
     /// A plan for at most `limit` due tasks.
     pub(super) fn of_due(claim: &'a Claim, peek: &Peek, limit: usize) -> Self {
         let wanted = claim.wanted();
-        let Shares { all, more } = shares(peek.heads(), &wanted, limit);
+        let Shares { all, more, left } = shares(peek.heads(), &wanted, limit);
         Self {
             claim,
             wanted,
             shares: all,
             more,
+            left,
         }
     }
 

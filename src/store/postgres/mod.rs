@@ -157,7 +157,7 @@ impl Backend for Postgres {
             peek = on_server!(conn, |conn| by_key(conn, claim::peek(conn, &claim, claim_id.now)).await)?;
         }
         let due = Plan::of_due(&claim, &peek, claim.limit);
-        claimed.more = due.more;
+        (claimed.more, claimed.left) = (due.more, due.left.clone());
         let rows = if !claim.first.is_empty() {
             in_transaction!(conn, |conn| claim::claim_first(conn, &claim, &peek, &claim_id).await)?
         } else if !due.is_empty() {

@@ -103,16 +103,22 @@ fn is_any_due(conn: &mut SqliteConnection, claim: &Claim) -> QueryResult<bool> {
     Ok(false)
 }
 
-/// Claims due tasks. Answers with the tasks, and whether more tasks may be due, which the claim has left.
-pub(super) fn claim_due(
-    conn: &mut SqliteConnection,
-    claim: &Claim,
-    claim_id: &ClaimId,
-) -> QueryResult<(Vec<ClaimedRow>, bool)> {
+/// What a claim has taken.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) rows: Vec<ClaimedRow>,
+    /// Whether more tasks may be due, which the claim has left.
+    pub(super) more: bool,
+    /// The due tasks that it has left because of limits of methods.
+    pub(super) left: Vec<(usize, usize)>,
+}
+
+/// Claims due tasks.
+pub(super) fn claim_due(conn: &mut SqliteConnection, claim: &Claim, claim_id: &ClaimId) -> QueryResult<Taken> {
     promote(conn, claim, claim_id.now)?;
     queue_strays(conn, &claim.theme, claim.limit)?;
     if !may_claim(conn, claim)? {
-        return Ok((Vec::new(), false));
+        return Ok(Taken::default());
     }
     let mut taken = vec![(None, first(conn, claim)?)];
     let wanted = claim.wanted();
@@ -127,7 +133,11 @@ pub(super) fn claim_due(
         }));
     }
     let room = claim.limit - taken[0].1.len();
-    let Shares { all: shares, more } = shares(all, &wanted, room);
+    let Shares {
+        all: shares,
+        more,
+        left,
+    } = shares(all, &wanted, room);
     for share in shares {
         let method = &wanted[share.method];
         let ids = take(conn, claim, method, share)?;
@@ -137,7 +147,7 @@ pub(super) fn claim_due(
     let rows = make_claim(conn, claim, claim_id, &taken)?;
     // Some of the ids were of tasks that do not wait any more; there may be due tasks behind them.
     let more = more || rows.len() < count;
-    Ok((rows, more))
+    Ok(Taken { rows, more, left })
 }
 
 const FIRST: &str = "SELECT id, queued = 1 FROM asynctasks WHERE id IN (SELECT value FROM json_each(?1)) \

@@ -187,7 +187,7 @@ impl Backend for Sqlite {
             durability: Durability::NoDisk,
             look: Some(Box::new(move |conn| {
                 let peek = claim::peek(conn, &looked_for, now)?;
-                Ok((!peek.due).then(|| ((Vec::new(), false), peek.next_due)))
+                Ok((!peek.due).then(|| (claim::Taken::default(), peek.next_due)))
             })),
             change: Box::new(move |conn| {
                 let peek = claim::peek(conn, &claim, marked.now)?;
@@ -195,12 +195,13 @@ impl Backend for Sqlite {
                 Ok((claim::claim_due(conn, &claim, &marked)?, peek.next_due))
             }),
         };
-        let ((rows, more), next_due) = self.grouped(work).await?;
+        let (taken, next_due) = self.grouped(work).await?;
         Ok(Claimed {
-            tasks: rows.into_iter().map(|row| claim_id.task(row)).collect(),
+            tasks: taken.rows.into_iter().map(|row| claim_id.task(row)).collect(),
             next_due: next_due.map(|at| at.and_utc()),
             passed_over: false,
-            more,
+            more: taken.more,
+            left: taken.left,
         })
     }
 

@@ -34,6 +34,9 @@ pub struct Wanted {
     /// How many tasks of this method alone would fill the claim. Each task of it takes up 1 / `most` of the claim, so that a claim takes
     /// fewer tasks of a slow method than of a quick one.
     pub most: usize,
+    /// The claim takes no more than this of the method, whatever else it takes, and says how many due tasks it has left for that
+    /// ([`Claimed::left`]). `None`: no limit of its own.
+    pub at_most: Option<usize>,
 }
 
 /// What to claim.
@@ -73,6 +76,7 @@ impl Claim {
                 service: String::new(),
                 method: String::new(),
                 most: self.limit,
+                at_most: None,
             }]),
         }
     }
@@ -104,6 +108,9 @@ pub struct Claimed {
     pub passed_over: bool,
     /// Whether more tasks are due, which the claim left because their methods had filled it.
     pub more: bool,
+    /// How many due tasks it has left because of [`Wanted::at_most`], as far as it has looked: the indexes of the methods in the claim, and the
+    /// numbers of their tasks.
+    pub left: Vec<(usize, usize)>,
 }
 
 /// The columns that are read of a task that a node holds, without its arguments, which may be long.

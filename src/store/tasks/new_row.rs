@@ -74,6 +74,11 @@ macro_rules! push_extras {
 pub(in crate::store) use push_extras;
 
 impl NewTaskRow {
+    /// Its service and its method.
+    pub(crate) fn names(&self) -> (&str, &str) {
+        (&self.service_name, &self.method_name)
+    }
+
     /// The row of a task that has passed its check.
     pub(crate) fn new(theme: &Arc<str>, mut task: NewTask, now: DateTime<Utc>) -> Self {
         let as_millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);

@@ -68,7 +68,7 @@ pub(in crate::store) struct Share {
 }
 
 /// Decides how many tasks a claim takes of each method: the highest priority first, and the oldest first among equals. A task takes up
-/// 1 / `most` of the claim, by the [`Wanted`] of its method; together there are at most `limit` tasks.
+/// 1 / `most` of the claim, by the [`Wanted`] of its method; together there are at most `limit` tasks, and of each method `at_most`.
 pub(in crate::store) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: usize) -> Shares {
     heads.sort_unstable_by_key(|head| (Reverse(head.priority), head.id));
     let mut room = ClaimBudget {
@@ -77,9 +77,13 @@ pub(in crate::store) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: u
         used: 0.0,
         shares: (0..wanted.len()).map(Share::nothing).collect(),
     };
-    let mut seen = vec![0; wanted.len()];
-    for head in &heads {
+    let (mut seen, mut left) = (vec![0; wanted.len()], vec![0; wanted.len()]);
+    for head in &mut heads {
         seen[head.method] += 1;
+        // Tasks beyond the limit of their method are as good as not due.
+        let beyond = head.tasks.saturating_sub(room.allows(head.method));
+        left[head.method] += beyond;
+        head.tasks -= beyond;
         let fits = room.fits(head.method).min(head.tasks);
         if fits > 0 {
             room.take(head.method, fits, 1);
@@ -97,6 +101,7 @@ pub(in crate::store) fn shares(mut heads: Vec<Head>, wanted: &[Wanted], limit: u
     Shares {
         all: shares.filter(|share| share.tasks > 0).collect(),
         more: taken < limit.min(due),
+        left: left.into_iter().enumerate().filter(|(_, left)| *left > 0).collect(),
     }
 }
 
@@ -106,6 +111,8 @@ pub(in crate::store) struct Shares {
     pub(in crate::store) all: Vec<Share>,
     /// Whether more tasks are due, which the claim leaves because their methods have filled it.
     pub(in crate::store) more: bool,
+    /// The methods of which it leaves due tasks because of [`Wanted::at_most`], and how many.
+    pub(in crate::store) left: Vec<(usize, usize)>,
 }
 
 impl Share {
@@ -130,7 +137,7 @@ struct ClaimBudget<'a> {
 impl ClaimBudget<'_> {
     /// How many more tasks of this method the claim may take.
     fn fits(&self, method: usize) -> usize {
-        let most = self.wanted[method].most.min(self.left);
+        let most = self.wanted[method].most.min(self.left).min(self.allows(method));
         // Whole, positive, and far below 2^53.
         #[expect(
             clippy::cast_possible_truncation,
@@ -140,6 +147,12 @@ impl ClaimBudget<'_> {
         )]
         let fits = ((1.0 - self.used) * self.wanted[method].most as f64 + 1e-6).max(0.0) as usize;
         fits.min(most)
+    }
+
+    /// How many more the method's own limit allows.
+    fn allows(&self, method: usize) -> usize {
+        let at_most = self.wanted[method].at_most;
+        at_most.map_or(usize::MAX, |most| most.saturating_sub(self.shares[method].tasks))
     }
 
     fn take(&mut self, method: usize, tasks: usize, segments: usize) {
@@ -161,6 +174,7 @@ mod tests {
             service: "Orders".to_owned(),
             method: "confirm".to_owned(),
             most: *most,
+            at_most: None,
         };
         most.iter().map(wanted).collect()
     }
@@ -202,6 +216,31 @@ mod tests {
         assert_eq!(shared(heads.clone(), &[16, 400], 5_000), [(0, 8, 1), (1, 200, 1)]);
         assert_eq!(shared(heads.clone(), &[8, 400], 5_000), [(0, 8, 1)]);
         assert_eq!(shared(heads, &[0, 400], 5_000), [(1, 400, 1)]);
+    }
+
+    #[test]
+    fn tasks_beyond_the_limit_of_their_method_are_left_and_others_pass_them() {
+        let heads = vec![head(0, 9, 1, 10), head(1, 0, 2, 30), head(0, 0, 3, 5)];
+        let mut wanted = wanted(&[1_000, 1_000]);
+        for (at_most, limit, expected, more, left) in [
+            (0, 100, vec![(1, 30, 1)], false, vec![(0, 15)]),
+            (4, 100, vec![(0, 4, 1), (1, 30, 1)], false, vec![(0, 11)]),
+            (12, 100, vec![(0, 12, 2), (1, 30, 1)], false, vec![(0, 3)]),
+            (15, 100, vec![(0, 15, 2), (1, 30, 1)], false, vec![]),
+            // The claim is full: it says nothing about the tasks that it has left for that.
+            (20, 10, vec![(0, 10, 1)], false, vec![]),
+        ] {
+            wanted[0].at_most = Some(at_most);
+            let shares = shares(heads.clone(), &wanted, limit);
+            let all = shares
+                .all
+                .iter()
+                .map(|share| (share.method, share.tasks, share.segments));
+            assert_eq!(
+                (all.collect::<Vec<_>>(), shares.more, shares.left),
+                (expected, more, left)
+            );
+        }
     }
 
     #[test]

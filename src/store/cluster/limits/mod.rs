@@ -4,10 +4,7 @@ mod settle;
 
 use std::{sync::Arc, time::Duration};
 
-use diesel::{
-    dsl::{exists, sum},
-    prelude::*,
-};
+use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 pub(crate) use self::settle::{Settle, Settled};
@@ -94,8 +91,9 @@ use of_method;
 /// Whether the holder of a slot lives: a node, or the claim of a remote worker.
 macro_rules! holder_lives {
     () => {
-        exists(gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_slots::holder)))
-            .or(exists(gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq(gaia_slots::holder))))
+        exists(gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_slots::holder))).or(exists(
+            gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq(gaia_slots::holder)),
+        ))
     };
 }
 use holder_lives;
@@ -106,7 +104,9 @@ macro_rules! columns {
         (
             gaia_limits::running.eq($limit.running.map(i64::from)),
             gaia_limits::starts.eq($limit.starts.map(|pace| i64::from(pace.count))),
-            gaia_limits::per_ms.eq($limit.starts.map(|pace| i64::try_from(pace.per.as_millis()).unwrap_or(i64::MAX))),
+            gaia_limits::per_ms.eq($limit
+                .starts
+                .map(|pace| i64::try_from(pace.per.as_millis()).unwrap_or(i64::MAX))),
         )
     };
 }
@@ -133,26 +133,33 @@ impl ClusterStore<'_> {
         let rows: Vec<(AnyText, AnyText, AnyInt, AnyInt)> = on_backend!(conn, |conn| {
             gaia_slots::table
                 .filter(holder_lives!())
-                .select((gaia_slots::service, gaia_slots::method, gaia_slots::slots, gaia_slots::wants))
+                .select((
+                    gaia_slots::service,
+                    gaia_slots::method,
+                    gaia_slots::slots,
+                    gaia_slots::wants,
+                ))
                 .load(conn)
                 .await
         })?;
         let used = |limit: StoredLimit| {
-            let mine = rows.iter().filter(|(service, method, ..)| {
-                (&service.0, &method.0) == (&limit.service, &limit.method)
-            });
+            let mine = rows
+                .iter()
+                .filter(|(service, method, ..)| (&service.0, &method.0) == (&limit.service, &limit.method));
             let (slots, is_wanted) = mine.fold((0_u64, false), |(slots, is_wanted), (.., more, wants)| {
                 let more = number(*more).and_then(|more| u64::try_from(more).ok()).unwrap_or(0);
-                (slots.saturating_add(more), is_wanted || number(*wants).is_some_and(|wants| wants != 0))
+                (
+                    slots.saturating_add(more),
+                    is_wanted || number(*wants).is_some_and(|wants| wants != 0),
+                )
             });
-            LimitUse { limit, slots, is_wanted }
+            LimitUse {
+                limit,
+                slots,
+                is_wanted,
+            }
         };
         Ok(limits.into_iter().map(used).collect())
-    }
-
-    pub(crate) async fn count_limits(&self) -> Result<i64, StoreError> {
-        let mut conn = self.db.read().await?;
-        Ok(on_backend!(conn, |conn| gaia_limits::table.count().get_result(conn).await)?)
     }
 
     /// Sets the limit of a method, whether it has one or not.
@@ -169,7 +176,9 @@ impl ClusterStore<'_> {
         drop(conn);
         if changed == 0 && !self.keep_limit(stored).await? {
             // Another process has just set one.
-            return Err(StoreError::Conflict(format!("the limit of {service}.{method} has just been set")));
+            return Err(StoreError::Conflict(format!(
+                "the limit of {service}.{method} has just been set"
+            )));
         }
         Ok(())
     }
@@ -199,10 +208,14 @@ impl ClusterStore<'_> {
     pub(crate) async fn remove_limit(&self, service: &str, method: &str) -> Result<bool, StoreError> {
         let mut conn = self.db.write().await?;
         let removed = on_backend!(conn, |conn| {
-            diesel::delete(of_method!(gaia_limits, service, method)).execute(conn).await
+            diesel::delete(of_method!(gaia_limits, service, method))
+                .execute(conn)
+                .await
         })?;
         on_backend!(conn, |conn| {
-            diesel::delete(of_method!(gaia_slots, service, method)).execute(conn).await
+            diesel::delete(of_method!(gaia_slots, service, method))
+                .execute(conn)
+                .await
         })?;
         Ok(removed > 0)
     }
@@ -215,7 +228,13 @@ impl ClusterStore<'_> {
 
     /// Takes so many slots from the claim of a remote worker, since runs of it have ended.
     #[cfg(feature = "web")]
-    pub(crate) async fn free_remote(&self, mark: &str, service: &str, method: &str, runs: usize) -> Result<(), StoreError> {
+    pub(crate) async fn free_remote(
+        &self,
+        mark: &str,
+        service: &str,
+        method: &str,
+        runs: usize,
+    ) -> Result<(), StoreError> {
         let runs = i64::try_from(runs).unwrap_or(i64::MAX);
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {

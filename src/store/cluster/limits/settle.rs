@@ -1,8 +1,6 @@
 //! One holder settles with the others how many slots of a method it has: one transaction, under the lock of the limit.
 
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper, dsl::exists,
-};
+use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper, dsl::exists};
 
 use super::{LimitRow, StoredLimit, holder_lives, of_method};
 use crate::{
@@ -25,6 +23,8 @@ pub(crate) struct Settle {
     pub(crate) held: usize,
     /// How many further ones its tasks wait for.
     pub(crate) wants: usize,
+    /// It has had more than its part for long enough: if others wait, it gets no more than every holder can have.
+    pub(crate) yields: bool,
     /// How many tasks it was allowed to start, and will not.
     pub(crate) not_started: usize,
     /// Slots that go over to the claim of a remote worker, with the mark of the claim. They are not among those held.
@@ -40,8 +40,10 @@ pub(crate) struct Settled {
     pub(crate) limit: Option<Limit>,
     /// How many tasks more it may start.
     pub(crate) granted: usize,
-    /// How many slots it may go on using; others wait for the rest.
-    pub(crate) keep: usize,
+    /// How many slots it may use at most.
+    pub(crate) most: usize,
+    /// How many of them are its part while others wait.
+    pub(crate) part: usize,
     /// When the next task may start, if it is the pace that holds them up.
     pub(crate) next: Option<i64>,
 }
@@ -96,24 +98,23 @@ impl Settle {
     /// becomes free.
     fn share(&self, limit: Limit, full_at: i64, holders: &[Holder]) -> Share {
         let others = || holders.iter().filter(|holder| holder.lives && !self.is_mine(holder));
-        let (mut granted, mut keep) = (self.wants, usize::MAX);
+        let (mut granted, mut most, mut part) = (self.wants, usize::MAX, usize::MAX);
         let mut lacks_slots = false;
         if let Some(running) = limit.running.and_then(|running| usize::try_from(running).ok()) {
             let moved = self.moved.as_ref().map_or(0, |(_, slots)| *slots);
             let taken: usize = others().map(|other| other.slots).fold(moved, usize::saturating_add);
             let contenders = 1 + others().filter(|other| other.slots > 0 || other.wants).count();
-            let most = match others().any(|other| other.wants) {
-                true => {
-                    keep = running / contenders;
+            most = running.saturating_sub(taken);
+            let mut may_have = most;
+            if others().any(|other| other.wants) {
+                part = running / contenders;
+                may_have = most.min(if self.yields {
+                    part
+                } else {
                     running.div_ceil(contenders)
-                }
-                false => {
-                    keep = running.saturating_sub(taken);
-                    running
-                }
-            };
-            let left = running.saturating_sub(taken).saturating_sub(self.held);
-            granted = granted.min(left).min(most.saturating_sub(self.held));
+                });
+            }
+            granted = granted.min(may_have.saturating_sub(self.held));
             lacks_slots = granted < self.wants;
         }
         let (mut full_at, mut next) = (full_at, None);
@@ -131,7 +132,8 @@ impl Settle {
             settled: Settled {
                 limit: Some(limit),
                 granted,
-                keep,
+                most,
+                part,
                 next,
             },
             full_at,
@@ -208,7 +210,8 @@ macro_rules! settle {
                     .execute($conn)$($wait)*?;
             }
         }
-        if let (Some((mark, moved)), Some(_)) = (&$settle.moved, limit.running) {
+        let moved = $settle.moved.as_ref().filter(|(mark, _)| holders.iter().all(|holder| holder.name != *mark));
+        if let (Some((mark, moved)), Some(_)) = (moved, limit.running) {
             diesel::insert_into(gaia_slots::table)
                 .values((
                     gaia_slots::service.eq(service),
@@ -247,16 +250,21 @@ mod tests {
             holder: "me".to_owned(),
             held,
             wants,
+            yields: false,
             not_started: 0,
             moved: None,
             now: 1_000_000_000,
         }
     }
 
-    /// Granted, keep, and whether it still wants some.
+    /// What it is granted, how many it may keep, and whether it still wants some.
     fn shared(settle: &Settle, limit: u32, holders: &[Holder]) -> (usize, usize, bool) {
         let share = settle.share(Limit::running(limit), 0, holders);
-        (share.settled.granted, share.settled.keep, share.wants)
+        (
+            share.settled.granted,
+            share.settled.most.min(share.settled.part),
+            share.wants,
+        )
     }
 
     #[test]
@@ -280,6 +288,12 @@ mod tests {
         assert_eq!(shared(&settle(0, 10), 10, &[holder("other", 5, true)]), (5, 5, true));
         assert_eq!(shared(&settle(1, 1), 1, &[holder("other", 0, true)]), (0, 0, true));
         assert_eq!(shared(&settle(0, 1), 1, &[holder("other", 0, true)]), (1, 0, false));
+        let yielding = Settle {
+            yields: true,
+            ..settle(0, 1)
+        };
+        assert_eq!(shared(&yielding, 1, &[holder("other", 0, true)]), (0, 0, true));
+        assert_eq!(shared(&yielding, 1, &[holder("other", 0, false)]), (1, 1, false));
     }
 
     #[test]
@@ -295,7 +309,10 @@ mod tests {
     fn the_pace_says_when_the_next_task_may_start() {
         let limit = Limit::starts(2, Duration::from_secs(1));
         let share = settle(0, 5).share(limit, 0, &[]);
-        assert_eq!((share.settled.granted, share.settled.next, share.wants), (2, None, false));
+        assert_eq!(
+            (share.settled.granted, share.settled.next, share.wants),
+            (2, None, false)
+        );
         let later = settle(0, 3).share(limit, share.full_at, &[]);
         assert_eq!((later.settled.granted, later.settled.next), (0, Some(1_000_500_000)));
         let back = Settle {

@@ -1,0 +1,145 @@
+//! The actor that shares out the slots of limited methods with other nodes.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use actix::{Actor, AsyncContext, Context, WrapFuture};
+use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+
+use super::{LOOK, Limits, Question};
+use crate::{
+    registry::MethodName,
+    repeats::Repeats,
+    store::{Settled, Store, StoreError, StoredLimit},
+};
+
+/// Asks the database for slots, and gives slots back. Each process has one; it sleeps while no method has a limit.
+pub(crate) struct LimitActor {
+    limits: Limits,
+    store: Store,
+    node: Arc<str>,
+}
+
+/// The work of the actor. Each method is settled by itself: a row that another session has locked holds up no other method.
+struct Work {
+    limits: Limits,
+    store: Store,
+    node: Arc<str>,
+    under_way: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    is_reading: bool,
+    /// The table could not be read: when to try again.
+    read_again: Option<Instant>,
+    said: Repeats<Option<Arc<MethodName>>>,
+}
+
+/// What has come to its end.
+enum Done {
+    Read(Result<Vec<StoredLimit>, StoreError>),
+    Settled(Question, Result<Settled, StoreError>),
+}
+
+impl LimitActor {
+    pub(crate) fn new(limits: Limits, store: Store, node: Arc<str>) -> Self {
+        Self { limits, store, node }
+    }
+}
+
+impl Actor for LimitActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let work = Work {
+            limits: self.limits.clone(),
+            store: self.store.clone(),
+            node: Arc::clone(&self.node),
+            under_way: FuturesUnordered::new(),
+            is_reading: false,
+            read_again: None,
+            said: Repeats::default(),
+        };
+        ctx.spawn(work.go_on().into_actor(self));
+    }
+}
+
+impl Work {
+    async fn go_on(mut self) {
+        loop {
+            let wake = self.begin();
+            let sleep = async {
+                match wake {
+                    Some(wake) => tokio::time::sleep_until(wake.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(done) = self.under_way.next() => self.done(done),
+                () = self.limits.0.work.notified() => {}
+                () = sleep => {}
+            }
+        }
+    }
+
+    /// Begins what is to be done now; answers with the time of the next look.
+    fn begin(&mut self) -> Option<Instant> {
+        if self.read_again.is_some_and(|at| at <= Instant::now()) {
+            self.read_again = None;
+            self.limits.request_read();
+        }
+        if !self.is_reading && self.limits.0.is_to_read.swap(false, Ordering::Relaxed) {
+            self.is_reading = true;
+            let store = self.store.clone();
+            let read = async move { Done::Read(store.cluster().limits().await) };
+            self.under_way.push(read.boxed_local());
+        }
+        let (questions, wake) = self.limits.0.questions(&self.node, self.now());
+        for question in questions {
+            let (store, settle) = (self.store.clone(), Arc::new(question.settle.clone()));
+            let ask = async move {
+                let settled = store.cluster().settle_slots(&settle).await;
+                Done::Settled(question, settled)
+            };
+            self.under_way.push(ask.boxed_local());
+        }
+        [wake, self.read_again].into_iter().flatten().min()
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Read(Ok(limits)) => {
+                self.is_reading = false;
+                self.said.over(&None);
+                self.limits.follow(limits);
+            }
+            Done::Read(Err(error)) => {
+                self.is_reading = false;
+                self.say(None, "cannot read the limits of methods", &error);
+                self.read_again = Some(Instant::now() + LOOK);
+            }
+            Done::Settled(question, settled) => {
+                let about = Some(Arc::clone(&question.name));
+                match &settled {
+                    Ok(_) => drop(self.said.over(&about)),
+                    Err(error) => {
+                        let what = format!("cannot settle the slots of {}", question.name);
+                        self.say(about, &what, error);
+                    }
+                }
+                let now = self.now();
+                self.limits.0.answered(&question, settled.ok(), now);
+            }
+        }
+    }
+
+    fn say(&mut self, about: Option<Arc<MethodName>>, what: &str, error: &StoreError) {
+        match self.said.say(about, &error.to_string()) {
+            Some(said) => say!(Warn, "{what}, will try again: {said}"),
+            None => say!(Debug, "{what}: {error}"),
+        }
+    }
+
+    fn now(&self) -> i64 {
+        self.store.clock().now().timestamp_micros()
+    }
+}
