@@ -37,6 +37,7 @@ mod log_ids;
 mod long_args;
 #[cfg(target_os = "linux")]
 mod memory;
+mod method_limits;
 mod missing_handlers;
 mod nodes;
 mod odd_values;

@@ -2,13 +2,13 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, AsyncContext, Context, WrapFuture};
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 
-use super::{LOOK, Limits, Question};
+use super::{LOOK, Limits, Question, Time};
 use crate::{
     registry::MethodName,
     repeats::Repeats,
@@ -66,23 +66,31 @@ impl Actor for LimitActor {
 impl Work {
     async fn go_on(mut self) {
         loop {
-            let wake = self.begin();
-            let sleep = async {
-                match wake {
-                    Some(wake) => tokio::time::sleep_until(wake.into()).await,
+            let (wake_at, reading) = self.begin();
+            let clock = self.store.clock().clone();
+            let wake = async {
+                match wake_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let start = async {
+                match reading {
+                    Some(reading) => clock.sleep_until(reading).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 Some(done) = self.under_way.next() => self.done(done),
                 () = self.limits.0.work.notified() => {}
-                () = sleep => {}
+                () = wake => {}
+                () = start => {}
             }
         }
     }
 
-    /// Begins what is to be done now; answers with the time of the next look.
-    fn begin(&mut self) -> Option<Instant> {
+    /// Begins what is to be done now; answers with the time of the next look, and with the reading of the clock at which tasks may start.
+    fn begin(&mut self) -> (Option<Instant>, Option<Duration>) {
         if self.read_again.is_some_and(|at| at <= Instant::now()) {
             self.read_again = None;
             self.limits.request_read();
@@ -93,8 +101,8 @@ impl Work {
             let read = async move { Done::Read(store.cluster().limits().await) };
             self.under_way.push(read.boxed_local());
         }
-        let (questions, wake) = self.limits.0.questions(&self.node, self.now());
-        for question in questions {
+        let questions = self.limits.0.questions(&self.node, self.time());
+        for question in questions.now {
             let (store, settle) = (self.store.clone(), Arc::new(question.settle.clone()));
             let ask = async move {
                 let settled = store.cluster().settle_slots(&settle).await;
@@ -102,7 +110,8 @@ impl Work {
             };
             self.under_way.push(ask.boxed_local());
         }
-        [wake, self.read_again].into_iter().flatten().min()
+        let wake_at = [questions.wake_at, self.read_again].into_iter().flatten().min();
+        (wake_at, questions.wake_at_reading)
     }
 
     fn done(&mut self, done: Done) {
@@ -126,8 +135,8 @@ impl Work {
                         self.say(about, &what, error);
                     }
                 }
-                let now = self.now();
-                self.limits.0.answered(&question, settled.ok(), now);
+                let time = self.time();
+                self.limits.0.answered(&question, settled.ok(), time);
             }
         }
     }
@@ -139,7 +148,13 @@ impl Work {
         }
     }
 
-    fn now(&self) -> i64 {
-        self.store.clock().now().timestamp_micros()
+    fn time(&self) -> Time {
+        let clock = self.store.clock();
+        // The reading first: if the clock moves in between, the next look comes early, not never.
+        let reading = clock.elapsed();
+        Time {
+            now: clock.now().timestamp_micros(),
+            reading,
+        }
     }
 }

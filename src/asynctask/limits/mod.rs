@@ -95,6 +95,8 @@ struct Limited {
     settled_at: Instant,
     /// Before that it is of no use to ask for further slots.
     not_before: Instant,
+    /// The same by the reading of the clock, if it is the pace that holds tasks up.
+    paced_until: Option<Duration>,
 }
 
 /// What the database is to be asked about a method.
@@ -103,6 +105,27 @@ struct Question {
     name: Arc<MethodName>,
     generation: u64,
     settle: Settle,
+}
+
+/// What is to be asked now, and when to look again at the latest: at an instant, or when the clock has this reading.
+#[derive(Debug, Default)]
+struct Questions {
+    now: Vec<Question>,
+    wake_at: Option<Instant>,
+    wake_at_reading: Option<Duration>,
+}
+
+/// The time of the database's clock in microseconds since 1970, and the reading of that clock.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    now: i64,
+    reading: Duration,
+}
+
+/// How many slots there are.
+fn slots(limit: Limit) -> usize {
+    let running = limit.running.and_then(|running| usize::try_from(running).ok());
+    running.unwrap_or(usize::MAX)
 }
 
 impl Default for Limits {
@@ -232,7 +255,7 @@ impl Limits {
             let limited = match before.remove_entry(&name) {
                 Some((_, mut limited)) => {
                     if limited.limit != limit {
-                        (limited.limit, limited.not_before) = (limit, Instant::now());
+                        limited.change(limit);
                     }
                     limited
                 }
@@ -283,28 +306,31 @@ impl Inner {
         }
     }
 
-    /// The questions that are to be asked now, and when to look again at the latest; `None`: when there is work.
-    fn questions(&self, holder: &str, now: i64) -> (Vec<Question>, Option<Instant>) {
-        let (mut questions, mut wake) = (Vec::new(), None);
+    /// The questions that are to be asked now.
+    fn questions(&self, holder: &str, time: Time) -> Questions {
+        let mut questions = Questions::default();
         for (name, limited) in &mut *self.methods() {
-            let at_once = Instant::now();
-            let Some(at) = limited.asks_at() else { continue };
-            if at <= at_once {
-                let settle = limited.ask(name, holder, now);
-                questions.push(Question {
+            if limited.is_settling {
+                continue;
+            }
+            let (at, reading) = limited.asks_at(time.reading);
+            if at.is_some_and(|at| at <= Instant::now()) {
+                let settle = limited.ask(name, holder, time.now);
+                questions.now.push(Question {
                     name: Arc::clone(name),
                     generation: limited.generation,
                     settle,
                 });
             } else {
-                wake = Some(wake.map_or(at, |wake: Instant| wake.min(at)));
+                questions.wake_at = [questions.wake_at, at].into_iter().flatten().min();
+                questions.wake_at_reading = [questions.wake_at_reading, reading].into_iter().flatten().min();
             }
         }
-        (questions, wake)
+        questions
     }
 
     /// Notes the answer. `None`: the database gave none, and may have given what it was asked for.
-    fn answered(&self, question: &Question, answer: Option<Settled>, now: i64) {
+    fn answered(&self, question: &Question, answer: Option<Settled>, time: Time) {
         let mut methods = self.methods();
         let limited = methods.get_mut(&*question.name);
         let Some(limited) = limited.filter(|limited| limited.generation == question.generation) else {
@@ -330,13 +356,15 @@ impl Inner {
         limited.free_up(settled.granted);
         let is_beyond = limited.held() > limited.part;
         limited.turn = limited.turn.filter(|_| is_beyond).or(is_beyond.then_some(asked));
-        let until = settled.next.and_then(|next| u64::try_from(next - now).ok());
-        let pause = match until {
-            Some(until) => Duration::from_micros(until).max(SHORTEST),
-            None if settled.granted > 0 => SHORTEST,
+        let until = settled.next.and_then(|next| u64::try_from(next - time.now).ok());
+        limited.paced_until = until.map(|until| time.reading.saturating_add(Duration::from_micros(until)));
+        let pause = match settled.granted {
+            // Nobody has to wait for others.
+            _ if until.is_some() => SHORTEST,
+            1.. => SHORTEST,
             // Others have their turn first.
-            None if question.settle.yields => 2 * ASK_AGAIN,
-            None => ASK_AGAIN.mul_f64(0.8 + fastrand::f64() * 0.4),
+            0 if question.settle.yields => 2 * ASK_AGAIN,
+            0 => ASK_AGAIN.mul_f64(0.8 + fastrand::f64() * 0.4),
         };
         limited.not_before = asked + pause;
         drop(methods);
@@ -357,14 +385,23 @@ impl Limited {
             free_since: now,
             given_up: 0,
             left: BTreeMap::new(),
-            most: usize::MAX,
+            most: slots(limit),
             part: usize::MAX,
             turn: None,
             moving: Vec::new(),
             is_settling: false,
             settled_at: now,
             not_before: now,
+            paced_until: None,
         }
+    }
+
+    /// The limit has changed: what ends from now on is judged by the new one, and the database is asked at once.
+    fn change(&mut self, limit: Limit) {
+        self.limit = limit;
+        self.most = slots(limit);
+        (self.not_before, self.paced_until) = (Instant::now(), None);
+        self.given_up += 1;
     }
 
     /// Answers whether none was free before.
@@ -406,16 +443,15 @@ impl Limited {
         (self.free > 0).then(|| self.free_since + patience)
     }
 
-    /// When the database is to be asked next. `None`: there is no reason.
-    fn asks_at(&self) -> Option<Instant> {
-        if self.is_settling {
-            return None;
-        }
-        let wants = (self.wants() > 0).then_some(self.not_before);
+    /// When the database is to be asked next, and at which reading of the clock the pace lets tasks start. `None`: there is no reason.
+    fn asks_at(&self, reading: Duration) -> (Option<Instant>, Option<Duration>) {
+        let paced_until = self.paced_until.filter(|until| *until > reading);
+        let wants = (self.wants() > 0 && paced_until.is_none()).then_some(self.not_before);
         let gives = (self.given_up > 0 || !self.moving.is_empty()).then(|| self.settled_at + SHORTEST);
         let idles = self.idle_at().map(|at| at.max(self.settled_at + SHORTEST));
         let looks = (self.held() > 0).then(|| self.settled_at + LOOK);
-        [wants, gives, idles, looks].into_iter().flatten().min()
+        let at = [wants, gives, idles, looks].into_iter().flatten().min();
+        (at, paced_until.filter(|_| self.wants() > 0))
     }
 
     /// Makes the question. Free permits that nobody needs, or that others are to have, go back with it.

@@ -150,6 +150,7 @@ impl Backend for Mysql {
             if shares.all.is_empty() {
                 return Ok(Claimed {
                     more: shares.more,
+                    left: shares.left,
                     ..nothing
                 });
             }
