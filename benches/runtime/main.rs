@@ -1,15 +1,16 @@
 //! What the runtime itself costs: a call of a handler, a node that has nothing to do, a change of the number of workers, lines of handlers
-//! that are kept, calls of a remote service.
+//! that are kept, calls of a remote service, limits of methods.
 //!
 //! ```sh
-//! cargo bench --all-features --bench runtime -- [--part registry idle resize logs remote] [--rounds 5] [--json FILE]
+//! cargo bench --all-features --bench runtime -- [--part registry idle resize logs remote limits] [--rounds 5] [--json FILE]
 //!     [--database sqlite postgres://… mysql://…]
 //!     [--calls 200000] [--themes 1 100] [--seconds 15] [--tasks 200000] [--workers 1000]
 //! ```
 //!
 //! `registry`: calls a second and heap allocations of a call, without a database. `idle`: processor time and queries of a node
 //! without work. `resize`: from the message until the workers are there, or gone, while a backlog is worked off. `logs`: a drain whose
-//! handlers log ten lines a task, which are kept or not. `remote`: a drain whose tasks are called by HTTP, beside a bare HTTP client.
+//! handlers log ten lines a task, which are kept or not. `remote`: a drain whose tasks are called by HTTP, beside a bare HTTP client. `limits`:
+//! drains beside limits of methods and a chain, and of a method with a limit that does not bite.
 //!
 //! Without `--database` it is SQLite, and the servers of `GAIA_BENCH_POSTGRES_URL` and `GAIA_BENCH_MYSQL_URL`; databases are
 //! made on them and dropped at the end.
@@ -18,6 +19,7 @@
 #[allow(dead_code, reason = "other benchmarks need the rest")]
 mod database;
 mod idle;
+mod limits;
 mod logs;
 #[path = "../common/place.rs"]
 #[allow(dead_code, reason = "other benchmarks need the rest")]
@@ -43,7 +45,7 @@ const US: &str = "gaia-actors";
 #[derive(Parser)]
 struct Options {
     /// What to measure.
-    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Registry, Part::Idle, Part::Resize, Part::Logs, Part::Remote])]
+    #[arg(long, num_args = 1.., value_enum, default_values_t = [Part::Registry, Part::Idle, Part::Resize, Part::Logs, Part::Remote, Part::Limits])]
     part: Vec<Part>,
     /// `sqlite`, `sqlite:FOLDER`, or URLs of servers.
     #[arg(long, num_args = 1..)]
@@ -60,7 +62,7 @@ struct Options {
     /// idle: how long one round is.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// resize, logs, remote: tasks of the backlog.
+    /// resize, logs, remote, limits: tasks of the backlog.
     #[arg(long, default_value_t = 200_000)]
     tasks: usize,
     /// resize: from one worker to so many, and back.
@@ -84,6 +86,7 @@ enum Part {
     Resize,
     Logs,
     Remote,
+    Limits,
 }
 
 #[actix_rt::main]
@@ -112,6 +115,9 @@ async fn main() -> Result<()> {
         }
         if options.part.contains(&Part::Remote) {
             remote::run(database, &options, &mut report).await?;
+        }
+        if options.part.contains(&Part::Limits) {
+            limits::run(database, &options, &mut report).await?;
         }
     }
     report.print();

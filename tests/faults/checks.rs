@@ -10,7 +10,7 @@ use crate::{
     effects::{Effects, Start},
     feeder::{Fed, Feeder},
     interrupt::within,
-    jobs,
+    jobs, limited,
     node::{self, Node},
     sql::{Database, NumberAndTime},
 };
@@ -117,6 +117,7 @@ fn starts(cluster: &Cluster, problems: &mut Vec<String>) {
     effects.refresh();
     // The database knows nothing of a run that was undone, and so neither that it must not begin.
     effects.starts.retain(|start| !cluster.is_undone(start.millis));
+    limited::check(cluster, &effects, problems);
     late(&effects, &success_times(&cluster.database), problems);
     let once = "SELECT id AS number FROM asynctasks WHERE max_retry_time = 0";
     let once: HashSet<i64> = cluster.database.numbers(once).into_iter().collect();

@@ -1,7 +1,7 @@
 //! What the nodes really did, read from their EFFECTS file while it grows.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{Read, Seek, SeekFrom},
     path::PathBuf,
@@ -11,6 +11,8 @@ use std::{
 #[derive(Clone, Copy)]
 pub struct Start {
     pub task_id: i64,
+    /// The process.
+    pid: u32,
     pub millis: i64,
 }
 
@@ -20,6 +22,10 @@ pub struct Effects {
     /// The beginning of a line whose end is not written yet.
     partial: String,
     pub starts: Vec<Start>,
+    /// Task, process and time of each end.
+    all_ends: HashMap<(i64, u32), Vec<i64>>,
+    /// When each process wrote its last line.
+    last_lines: HashMap<u32, i64>,
     /// When each task ended for the first time: what is done twice is not twice the throughput.
     ends: Vec<i64>,
     ended: HashSet<i64>,
@@ -32,6 +38,8 @@ impl Effects {
             offset: 0,
             partial: String::new(),
             starts: Vec::new(),
+            all_ends: HashMap::new(),
+            last_lines: HashMap::new(),
             ends: Vec::new(),
             ended: HashSet::new(),
         }
@@ -56,15 +64,26 @@ impl Effects {
     fn take(&mut self, line: &str) -> Option<()> {
         let mut fields = line.split(' ');
         let task_id = fields.next()?.parse().ok()?;
-        let (_attempt, _pid) = (fields.next()?, fields.next()?);
+        let (_attempt, pid) = (fields.next()?, fields.next()?.parse().ok()?);
         let what = fields.next()?;
         let millis = fields.next()?.parse().ok()?;
+        self.last_lines.insert(pid, millis);
+        if what != "start" {
+            self.all_ends.entry((task_id, pid)).or_default().push(millis);
+        }
         match what {
-            "start" => self.starts.push(Start { task_id, millis }),
+            "start" => self.starts.push(Start { task_id, pid, millis }),
             _ if self.ended.insert(task_id) => self.ends.push(millis),
             _ => {}
         }
         Some(())
+    }
+
+    /// When a run ended; at the latest, if its process was killed, when that process wrote its last line.
+    pub fn end_of(&self, start: &Start) -> i64 {
+        let ends = self.all_ends.get(&(start.task_id, start.pid));
+        let end = ends.into_iter().flatten().find(|end| **end >= start.millis);
+        *end.or_else(|| self.last_lines.get(&start.pid)).unwrap_or(&start.millis)
     }
 
     /// From now on no other task counts as ended: what is undone ends once more.

@@ -17,13 +17,20 @@ use crate::{
     cluster::{Setup, now},
     effects::Effects,
     interrupt::within,
-    jobs,
+    jobs, limited,
     sql::Database,
 };
 
 pub const THEME: &str = "demo";
 
 const BATCH: usize = 100;
+
+/// One of so many tasks is of a method of which two run at once.
+const LIMITED: usize = 33;
+
+/// With one of so many additions come a batch of tasks and its callback.
+const BATCHED: usize = 10;
+const SIZE: usize = 10;
 
 /// One of so many tasks may run only once.
 const ONCE: usize = 20;
@@ -61,6 +68,13 @@ struct Pause {
     is_there: AtomicBool,
 }
 
+fn new(at: usize) -> NewTask {
+    match at.is_multiple_of(LIMITED) {
+        true => limited::task(),
+        false => sleep(at),
+    }
+}
+
 /// A task of 50 ms in the mean. Were all the same, workers would end in step, and a window hold 19 rounds or 20.
 fn sleep(at: usize) -> NewTask {
     let ms = fastrand::u64(40..=60);
@@ -75,7 +89,7 @@ fn sleep(at: usize) -> NewTask {
 impl Feeder {
     /// Returns when the first tasks wait.
     pub fn start(database: &Database, setup: &Setup, effects: Arc<Mutex<Effects>>) -> Self {
-        let mut builder = Gaia::builder().database(&database.url).arbiters(1);
+        let mut builder = limited::limit(Gaia::builder().database(&database.url).arbiters(1));
         if let Some(lease) = setup.lease {
             builder = builder.lease(lease);
         }
@@ -167,6 +181,7 @@ struct Feed {
 
 impl Feed {
     async fn run(&self, demo: &Scheduler) {
+        let mut rounds: usize = 0;
         while !self.enough.load(Ordering::SeqCst) {
             let is_paused = self.pause.is_wanted.load(Ordering::SeqCst);
             self.pause.is_there.store(is_paused, Ordering::SeqCst);
@@ -174,9 +189,9 @@ impl Feed {
                 actix_rt::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
-            let tasks = (0..BATCH).map(sleep).collect();
-            let added = tokio::time::timeout(PATIENCE, demo.add_tasks(tasks)).await;
-            let added = added.unwrap_or_else(|_| panic!("add_tasks gave no answer within {PATIENCE:?}"));
+            rounds += 1;
+            let added = tokio::time::timeout(PATIENCE, add(demo, rounds.is_multiple_of(BATCHED))).await;
+            let added = added.unwrap_or_else(|_| panic!("an addition gave no answer within {PATIENCE:?}"));
             let failed = added.is_err();
             self.note(added);
             if failed {
@@ -203,6 +218,19 @@ impl Feed {
         effects.refresh();
         acknowledged(&self.fed).saturating_sub(effects.ended())
     }
+}
+
+async fn add(demo: &Scheduler, is_batch: bool) -> Result<Vec<gaia_actors::AddedTask>, Error> {
+    if !is_batch {
+        return demo.add_tasks((0..BATCH).map(new).collect()).await;
+    }
+    // Its callback must run, whatever becomes of the tasks: no task but this one waits for it.
+    let batch = demo.add_batch((0..SIZE).map(sleep).collect(), sleep(1)).await?;
+    let callback = gaia_actors::AddedTask {
+        id: batch.id,
+        duplicate: false,
+    };
+    Ok(batch.tasks.into_iter().chain([callback]).collect())
 }
 
 fn acknowledged(fed: &Mutex<Fed>) -> usize {

@@ -38,6 +38,7 @@ mod faults;
 mod feeder;
 mod interrupt;
 mod jobs;
+mod limited;
 mod node;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod server;
