@@ -46,7 +46,7 @@ mod wake;
 mod worker;
 
 #[cfg(feature = "web")]
-pub(crate) use limits::{ClaimPermits, Leave, Permit};
+pub(crate) use limits::{ClaimPermits, Leave, Permit, Waiter};
 pub(crate) use limits::{LimitActor, Limits};
 pub use messages::{
     AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,

@@ -283,7 +283,7 @@ impl Run {
     }
 
     /// Whether it has a slot of its method while it waits for a worker.
-    pub(super) fn has_permit(&self) -> bool {
+    pub(super) fn is_limited(&self) -> bool {
         self.is_limited
     }
 
@@ -427,10 +427,13 @@ impl Run {
         // The memory is given back even though a handler that blocks its thread may still have the arguments, for an unknown time. So is the
         // permit: by the record, the task does not run any more.
         (state.args, state.memory) = (Args::Gone, None);
-        let permit = state.permit.take();
+        let mut permit = state.permit.take();
         let clock = &self.context.clock;
         let began = state.life.attempt_began();
         drop(state);
+        if let Some(permit) = permit.as_mut().filter(|_| began.is_some()) {
+            permit.note_start();
+        }
         drop(permit);
         let duration = began.map_or(Duration::ZERO, |began| clock.elapsed().saturating_sub(began));
         let ended_at = clock.now();

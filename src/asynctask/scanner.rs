@@ -14,11 +14,11 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::{
     discovery::look_and_rest,
-    limits::{ClaimPermits, Leave},
+    limits::{ClaimPermits, Leave, Waiter},
     pool::{Dispatch, GetRoom, Room, WorkerPool},
     run::Run,
     serving::{follow_registry, look_for_unserved},
@@ -78,8 +78,8 @@ pub(super) struct ScannerActor {
     backoff: Backoff,
     /// The senders of [`StopScanning`], who wait for its answer.
     stop_waiters: Vec<oneshot::Sender<()>>,
-    /// Hears of permits for limited methods.
-    permits: watch::Receiver<()>,
+    /// Waits for permits of limited methods.
+    waiter: Waiter,
     /// Whether the last scan had to leave due tasks for lack of permits.
     lacks_permits: bool,
     scans: u64,
@@ -132,6 +132,8 @@ struct Scan {
     look_for: LookFor,
     /// `None`: no claim was made.
     permits: Option<ClaimPermits>,
+    /// Whether the claim has left due tasks for lack of permits.
+    lacks_permits: bool,
     claimed: Option<Result<Claimed, StoreError>>,
 }
 
@@ -170,7 +172,11 @@ impl ScannerActor {
         Self {
             batch: theme.options.scan_task_num,
             idle: theme.options.scan_interval,
-            permits: theme.limits().subscribe(),
+            waiter: Waiter {
+                name: Arc::clone(theme.name()),
+                bell: Arc::default(),
+                patience: None,
+            },
             lacks_permits: false,
             theme,
             store,
@@ -216,7 +222,6 @@ impl ScannerActor {
             above: None,
         };
         let seen = self.wake.begin_scan();
-        self.permits.mark_unchanged();
         let urgent_too_soon = self
             .last_urgent_scan
             .is_some_and(|urgent| urgent.elapsed() < URGENT_INTERVAL);
@@ -225,6 +230,7 @@ impl ScannerActor {
             self.store.clone(),
             self.pool.clone(),
             claim,
+            self.waiter.clone(),
             urgent_too_soon,
         );
         ctx.spawn(
@@ -235,9 +241,9 @@ impl ScannerActor {
 
     fn scanned(&mut self, seen: WakeSnapshot, scan: Scan, ctx: &mut Context<Self>) {
         self.scanning = false;
+        self.lacks_permits = scan.lacks_permits;
         let next = match scan.claimed {
             Some(Ok(mut claimed)) => {
-                self.lacks_permits = !claimed.left.is_empty();
                 let (tasks, count) = (std::mem::take(&mut claimed.tasks), claimed.tasks.len());
                 self.dispatch(tasks, scan.permits, scan.term);
                 let (next, took_all) = match scan.look_for {
@@ -403,12 +409,11 @@ impl ScannerActor {
 
     fn sleep(&mut self, delay: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
         let wake = Arc::clone(&self.wake);
-        let mut permits = self.lacks_permits.then(|| self.permits.clone());
+        let bell = self.lacks_permits.then(|| Arc::clone(&self.waiter.bell));
         let slept = async move {
             let permits_come = async {
-                match &mut permits {
-                    // The theme keeps the sender.
-                    Some(permits) => drop(permits.changed().await),
+                match &bell {
+                    Some(bell) => bell.notified().await,
                     None => std::future::pending().await,
                 }
             };
@@ -439,6 +444,7 @@ async fn scan(
     store: Store,
     pool: Addr<WorkerPool>,
     mut claim: Claim,
+    waiter: Waiter,
     urgent_too_soon: bool,
 ) -> Scan {
     let methods = methods(&theme, &store).await;
@@ -451,18 +457,16 @@ async fn scan(
     }
     let (limit, first) = (claim.limit, claim.first.clone());
     let claims = matches!(look_for, LookFor::AnyTask | LookFor::UrgentOnly);
-    let permits = claims.then(|| theme.limits().take_for(&mut claim));
+    let permits = claims.then(|| theme.limits().take_for(&mut claim, &waiter));
     // Read before the claim: if the lease is lost during the claim, its tasks may already belong to other nodes.
     let term = theme.lease().term();
     let claim_id = store.tasks().new_claim_id(&claim.node);
-    let (mut open, mut claimed) = (None, None);
+    let (mut open, mut claimed, mut lacks_permits) = (None, None, false);
     if let Some(permits) = &permits {
         open = Some(theme.held().begin_claim(claim_id.mark()));
         let began = Instant::now();
         let answer = store.tasks().claim_as(claim, &claim_id).await;
-        if let Ok(claimed) = &answer {
-            permits.note_left(claimed);
-        }
+        lacks_permits = answer.as_ref().is_ok_and(|claimed| permits.note_left(claimed));
         let tasks = answer.as_ref().map_or(0, |claimed| claimed.tasks.len());
         if tasks > 0 {
             theme.runs.tell_claimed(tasks, began.elapsed());
@@ -476,6 +480,7 @@ async fn scan(
         open,
         look_for,
         permits,
+        lacks_permits,
         claimed,
     }
 }

@@ -13,6 +13,9 @@ const MOST: u32 = 1_000_000;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
+/// By how many microseconds the times of two processes, or of the begin and the end of a transaction, may differ.
+const SKEW: i64 = 15_000_000;
+
 /// How many tasks of a method may run at once in the whole cluster, and how many may start in a time. Tasks beyond it wait, and tasks of other
 /// methods pass them.
 ///
@@ -118,9 +121,14 @@ impl Pace {
         i64::try_from(self.per.as_micros()).unwrap_or(i64::MAX / 4)
     }
 
-    /// The time at which the bucket is full, as far as it can lie from `now`: `full_at` may come from a clock that was ahead.
+    /// The time at which the bucket is full. Another process may know a time that is somewhat later; but a time that lies further ahead comes
+    /// from a clock that was wrong, and then the bucket counts as empty.
     fn full_at(self, full_at: i64, now: i64) -> i64 {
-        full_at.clamp(now, now.saturating_add(self.micros()))
+        let empty = now.saturating_add(self.micros());
+        match full_at > empty.saturating_add(SKEW) {
+            true => empty,
+            false => full_at.max(now),
+        }
     }
 
     /// How many tasks may start now. All times are microseconds since 1970; `full_at` is when the bucket is full if nothing starts.

@@ -12,7 +12,7 @@ use super::{
     workers::{Wish, Workers},
 };
 use crate::{
-    asynctask::{ClaimPermits, Leave, Limits, Permit},
+    asynctask::{ClaimPermits, Leave, Limits, Permit, Waiter},
     domain::{Json, Outcome, RetryPolicy},
     error::Error,
     events::{Event, Events, TaskStarted},
@@ -28,6 +28,9 @@ const MOST_BYTES: usize = 16 << 20;
 /// A waiting worker looks so often at least, and at most.
 const POLL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A worker that waits for permits asks at least so often.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a remote worker asks for.
 #[derive(Debug, Clone)]
@@ -61,13 +64,17 @@ impl Remote {
     /// Claims tasks for a worker; waits for some if none is due.
     pub(crate) async fn claim(&self, asked: ClaimTasks) -> Result<Vec<ClaimedRun>, Error> {
         let until = Instant::now() + asked.wait;
+        let waiter = Waiter {
+            name: format!("{} {}", asked.owner(), asked.theme).into(),
+            bell: Arc::default(),
+            patience: Some(PATIENCE),
+        };
         let asked = Arc::new(asked);
         loop {
             let bell = self.themes.bell(&asked.theme);
-            let mut permits = self.themes.limits().subscribe();
             // A ring counts that comes while the database is asked.
             let rung = bell.notified();
-            let runs = self.claim_once(&asked).await?;
+            let runs = self.claim_once(&asked, &waiter).await?;
             let now = Instant::now();
             if !runs.is_empty() || now >= until {
                 return Ok(runs);
@@ -75,7 +82,7 @@ impl Remote {
             let work = async {
                 tokio::select! {
                     () = rung => {}
-                    _ = permits.changed() => {}
+                    () = waiter.bell.notified() => {}
                 }
             };
             // Whether it rang makes no difference: the worker looks again.
@@ -85,15 +92,16 @@ impl Remote {
     }
 
     /// The claim goes on if the worker hangs up meanwhile; then the tasks are handed back, since the worker does not hear of them.
-    async fn claim_once(&self, asked: &Arc<ClaimTasks>) -> Result<Vec<ClaimedRun>, Error> {
+    async fn claim_once(&self, asked: &Arc<ClaimTasks>, waiter: &Waiter) -> Result<Vec<ClaimedRun>, Error> {
         let (tell, told) = oneshot::channel();
         let (asked, workers, events) = (Arc::clone(asked), self.workers.clone(), self.events.clone());
-        let limits = self.themes.limits().clone();
+        let (limits, waiter, settled) = (self.themes.limits().clone(), waiter.clone(), self.settled.clone());
         let claim = self.store.drive(move |store| async move {
-            let claimed = hand_out(&store, &workers, &events, &limits, &asked).await;
+            let claimed = hand_out(&store, &workers, &events, (&limits, &waiter), &asked).await;
             if let Err(Ok(runs)) = tell.send(claimed) {
                 let tasks = runs.into_iter().map(|run| run.task);
-                if let Err(error) = hand_back(&store, tasks.collect()).await {
+                let tasks: Vec<_> = tasks.inspect(|task| settled.note([task.token])).collect();
+                if let Err(error) = hand_back(&store, tasks).await {
                     say!(
                         Debug,
                         "cannot hand tasks back that a worker has not waited for: {error}"
@@ -110,7 +118,7 @@ async fn hand_out(
     store: &Store,
     workers: &Workers,
     events: &Events,
-    limits: &Limits,
+    (limits, waiter): (&Limits, &Waiter),
     asked: &ClaimTasks,
 ) -> Done<Vec<ClaimedRun>> {
     let owner = asked.owner();
@@ -137,7 +145,7 @@ async fn hand_out(
         methods: Some(asked.methods.iter().map(wanted).collect()),
         above: None,
     };
-    let mut permits = limits.take_for(&mut claim);
+    let mut permits = limits.take_for(&mut claim, waiter);
     let claimed = store.tasks().claim_as(claim, &claim_id).await?;
     permits.note_left(&claimed);
     let (tasks, slots) = with_permits(store, claimed.tasks, &mut permits).await?;

@@ -8,11 +8,11 @@ use std::{
 use actix::{Actor, AsyncContext, Context, WrapFuture};
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 
-use super::{LOOK, Limits, Question, Time};
+use super::{Limits, Question, Time, limited::RETRY};
 use crate::{
     registry::MethodName,
     repeats::Repeats,
-    store::{Settled, Store, StoreError, StoredLimit},
+    store::{Held, Settled, Store, StoreError, StoredLimit},
 };
 
 /// Asks the database for slots, and gives slots back. Each process has one; it sleeps while no method has a limit.
@@ -21,6 +21,9 @@ pub(crate) struct LimitActor {
     store: Store,
     node: Arc<str>,
 }
+
+/// How many questions are asked at once: claims and ends of tasks need connections, too.
+const AT_ONCE: usize = 4;
 
 /// The work of the actor. Each method is settled by itself: a row that another session has locked holds up no other method.
 struct Work {
@@ -36,7 +39,8 @@ struct Work {
 
 /// What has come to its end.
 enum Done {
-    Read(Result<Vec<StoredLimit>, StoreError>),
+    /// The limits, and what this node has of them; and how often limits had been followed before.
+    Read(Result<(Vec<StoredLimit>, Vec<Held>), StoreError>, u64),
     Settled(Question, Result<Settled, StoreError>),
 }
 
@@ -97,11 +101,19 @@ impl Work {
         }
         if !self.is_reading && self.limits.0.is_to_read.swap(false, Ordering::Relaxed) {
             self.is_reading = true;
-            let store = self.store.clone();
-            let read = async move { Done::Read(store.cluster().limits().await) };
+            let (store, node) = (self.store.clone(), Arc::clone(&self.node));
+            let followed = self.limits.0.followed.load(Ordering::Relaxed);
+            let read = async move {
+                let read = async {
+                    let limits = store.cluster().limits().await?;
+                    Ok((limits, store.cluster().slots_of(&node).await?))
+                };
+                Done::Read(read.await, followed)
+            };
             self.under_way.push(read.boxed_local());
         }
-        let questions = self.limits.0.questions(&self.node, self.time());
+        let most = AT_ONCE.saturating_sub(self.under_way.len());
+        let questions = self.limits.0.questions(&self.node, self.time(), most);
         for question in questions.now {
             let (store, settle) = (self.store.clone(), Arc::new(question.settle.clone()));
             let ask = async move {
@@ -116,15 +128,22 @@ impl Work {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Read(Ok(limits)) => {
+            Done::Read(Ok((limits, rows)), followed) => {
                 self.is_reading = false;
                 self.said.over(&None);
-                self.limits.follow(limits);
+                match self.limits.0.followed.load(Ordering::Relaxed) == followed {
+                    true => {
+                        self.limits.follow(limits);
+                        self.limits.0.compare(&rows);
+                    }
+                    // This process has changed a limit meanwhile.
+                    false => self.limits.request_read(),
+                }
             }
-            Done::Read(Err(error)) => {
+            Done::Read(Err(error), _) => {
                 self.is_reading = false;
                 self.say(None, "cannot read the limits of methods", &error);
-                self.read_again = Some(Instant::now() + LOOK);
+                self.read_again = Some(Instant::now() + RETRY);
             }
             Done::Settled(question, settled) => {
                 let about = Some(Arc::clone(&question.name));

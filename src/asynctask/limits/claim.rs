@@ -1,19 +1,39 @@
 //! The permits of one claim.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Limits, Permit, Permits};
+use tokio::sync::Notify;
+
+use super::{Limits, Permit, Permits, name};
 use crate::{
     registry::MethodName,
     store::{Claim, Claimed, ClaimedTask, Wanted},
 };
 
+/// A scanner or a remote worker that claims tasks, and may have to wait for permits.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiter {
+    /// No other in this process has the name.
+    pub(crate) name: Arc<str>,
+    /// Rings when permits come for which it waits.
+    pub(crate) bell: Arc<Notify>,
+    /// For how long it waits if it does not ask again; `None`: until it says that it waits no more.
+    pub(crate) patience: Option<Duration>,
+}
+
 /// Permits for the limited methods of a claim. What is left of them when this is dropped is free again.
 pub(crate) struct ClaimPermits {
     limits: Limits,
-    theme: Arc<str>,
-    /// By the places of the methods in the claim.
-    permits: HashMap<usize, Permits>,
+    waiter: Waiter,
+    permits: HashMap<Arc<MethodName>, OfMethod>,
+}
+
+struct OfMethod {
+    /// The place of the method in the claim.
+    at: usize,
+    /// How many further tasks there would have been room for.
+    more: usize,
+    permits: Permits,
 }
 
 /// Whether a claimed task may run.
@@ -27,22 +47,22 @@ pub(crate) enum Leave {
 
 impl Limits {
     /// Takes permits for a claim that names its methods, and has the claim take no more tasks of each method than there are permits for.
-    pub(crate) fn take_for(&self, claim: &mut Claim) -> ClaimPermits {
+    pub(crate) fn take_for(&self, claim: &mut Claim, waiter: &Waiter) -> ClaimPermits {
         let mut taken = ClaimPermits {
             limits: self.clone(),
-            theme: claim.theme.as_str().into(),
+            waiter: waiter.clone(),
             permits: HashMap::new(),
         };
         let methods = claim.methods.as_ref().filter(|_| self.any());
         let Some(methods) = methods else { return taken };
         let limited = |(at, wanted): (usize, &Wanted)| {
-            let name = MethodName {
-                service: wanted.service.clone(),
-                method: wanted.method.clone(),
-            };
-            let permits = self.take(&name, wanted.most.min(claim.limit));
-            let at_most = permits.as_ref().map(|permits| permits.left);
-            taken.permits.extend(permits.map(|permits| (at, permits)));
+            let room = wanted.most.min(claim.limit);
+            let permits = self.take(&waiter.name, &name(&wanted.service, &wanted.method), room);
+            let at_most = permits.as_ref().map(|(_, permits)| permits.left);
+            if let Some((name, permits)) = permits {
+                let more = room - permits.left;
+                taken.permits.insert(name, OfMethod { at, more, permits });
+            }
             Wanted {
                 at_most,
                 ..wanted.clone()
@@ -54,40 +74,40 @@ impl Limits {
     }
 }
 
-/// Permits that the claim has not needed are free again: for the scanners of other themes, since its own has just looked.
+/// Permits that the claim has not needed are for others: its own scanner has just looked.
 impl Drop for ClaimPermits {
     fn drop(&mut self) {
-        for permits in self.permits.values() {
-            self.limits.put_back(&self.theme, permits);
+        for of_method in self.permits.values() {
+            self.limits.put_back(&self.waiter.name, &of_method.permits);
         }
     }
 }
 
 impl ClaimPermits {
-    /// Notes how many due tasks the claim has left for lack of permits.
-    pub(crate) fn note_left(&self, claimed: &Claimed) {
-        for (at, permits) in &self.permits {
-            let left = claimed.left.iter().find(|(method, _)| method == at);
-            let left = left.map_or(0, |(_, tasks)| *tasks);
-            self.limits.note_left(&self.theme, &permits.name, left);
+    /// Notes how many due tasks the claim has left for lack of permits, as far as there would have been room for them. Answers whether it has
+    /// left any.
+    pub(crate) fn note_left(&self, claimed: &Claimed) -> bool {
+        let mut has_left = false;
+        for (name, of_method) in &self.permits {
+            let left = claimed.left.iter().find(|(method, _)| *method == of_method.at);
+            let left = left.map_or(0, |(_, tasks)| *tasks).min(of_method.more);
+            has_left |= left > 0;
+            self.limits.note_left(&self.waiter, name, left);
         }
+        has_left
     }
 
     /// The leave to run for a task of the claim.
     pub(crate) fn leave(&mut self, task: &ClaimedTask) -> Leave {
-        let mut permits = self.permits.values_mut();
-        let of_method = permits.find(|permits| {
-            let name = &permits.name;
-            name.service == task.service && name.method == task.method
-        });
-        match of_method.and_then(Permits::take_one) {
+        if !self.limits.any() {
+            return Leave::Unlimited;
+        }
+        let name = name(&task.service, &task.method);
+        let of_method = self.permits.get_mut(&name);
+        match of_method.and_then(|of_method| of_method.permits.take_one()) {
             Some(permit) => Leave::Permit(permit),
             None if self.limits.is_limited(&task.service, &task.method) => {
-                let name = MethodName {
-                    service: task.service.clone(),
-                    method: task.method.clone(),
-                };
-                self.limits.note_left(&self.theme, &name, 1);
+                self.limits.note_left(&self.waiter, &name, 1);
                 Leave::Refused
             }
             None => Leave::Unlimited,

@@ -1,5 +1,7 @@
-//! Claimed tasks that wait in memory for a worker: the highest priority first; tasks of one priority in the order in which they came, but
-//! first those of limited methods: while one waits, no task has its slot, on this node or on another.
+//! Claimed tasks that wait in memory for a worker: the highest priority first; tasks of one priority in the order in which they came.
+//!
+//! Runs of limited methods have a lane of their own: while one of them waits here, its slot is taken, and no task runs. At equal priority the two
+//! lanes take turns.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -7,65 +9,97 @@ use crate::asynctask::{run::Run, throughput::MeanDurations};
 
 #[derive(Default)]
 pub(super) struct Buffer {
-    runs: VecDeque<Held>,
+    plain: Lane,
+    limited: Lane,
+    /// The last run came from the lane of limited methods.
+    was_limited: bool,
     /// For how long all runs here would keep one worker busy.
     time: Duration,
 }
+
+/// Sorted by priority.
+#[derive(Default)]
+struct Lane(VecDeque<Held>);
 
 struct Held {
     run: Arc<Run>,
     cost: Duration,
 }
 
+impl Lane {
+    fn first(&self) -> Option<i32> {
+        self.0.front().map(|held| held.run.task.priority)
+    }
+
+    fn last(&self) -> Option<i32> {
+        self.0.back().map(|held| held.run.task.priority)
+    }
+
+    /// Where a run of this priority goes: behind those of the same priority, or before them.
+    fn place(&self, priority: i32, before: bool) -> usize {
+        if !before && self.last().is_none_or(|last| last >= priority) {
+            return self.0.len();
+        }
+        self.0.partition_point(|held| {
+            let held = held.run.task.priority;
+            held > priority || (!before && held == priority)
+        })
+    }
+}
+
 impl Buffer {
     pub(super) fn len(&self) -> usize {
-        self.runs.len()
+        self.plain.0.len() + self.limited.0.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.len() == 0
     }
 
     pub(super) fn time(&self) -> Duration {
         self.time
     }
 
-    /// The lowest priority here: that of the last run.
+    /// The lowest priority here.
     pub(super) fn lowest(&self) -> Option<i32> {
-        self.runs.back().map(|held| held.run.task.priority)
+        [self.plain.last(), self.limited.last()].into_iter().flatten().min()
     }
 
     pub(super) fn push(&mut self, run: Arc<Run>, costs: &MeanDurations) {
-        let priority = run.task.priority;
-        let is_last = self.lowest().is_none_or(|lowest| lowest >= priority);
-        let at = match run.has_permit() {
-            true => self.runs.partition_point(|held| {
-                let priority_of_held = held.run.task.priority;
-                priority_of_held > priority || (priority_of_held == priority && held.run.has_permit())
-            }),
-            false if is_last => self.runs.len(),
-            false => self.runs.partition_point(|held| held.run.task.priority >= priority),
-        };
-        self.insert(at, run, costs);
+        self.insert(run, false, costs);
     }
 
     /// Puts a run before all others of its priority, since it has waited already.
     pub(super) fn push_back_in(&mut self, run: Arc<Run>, costs: &MeanDurations) {
-        let at = self
-            .runs
-            .partition_point(|held| held.run.task.priority > run.task.priority);
-        self.insert(at, run, costs);
+        self.insert(run, true, costs);
     }
 
-    fn insert(&mut self, at: usize, run: Arc<Run>, costs: &MeanDurations) {
+    fn insert(&mut self, run: Arc<Run>, before: bool, costs: &MeanDurations) {
         let cost = costs.of(&run.task.service, &run.task.method);
         self.time += cost;
-        self.runs.insert(at, Held { run, cost });
+        let lane = match run.is_limited() {
+            true => &mut self.limited,
+            false => &mut self.plain,
+        };
+        let at = lane.place(run.task.priority, before);
+        lane.0.insert(at, Held { run, cost });
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Run>> {
-        let held = self.runs.pop_front()?;
+        let held = self.next()?;
         Some(self.taken(held))
+    }
+
+    fn next(&mut self) -> Option<Held> {
+        let takes_limited = match (self.plain.first(), self.limited.first()) {
+            (Some(plain), Some(limited)) if plain == limited => !self.was_limited,
+            (plain, limited) => limited > plain,
+        };
+        self.was_limited = takes_limited;
+        match takes_limited {
+            true => self.limited.0.pop_front(),
+            false => self.plain.0.pop_front(),
+        }
     }
 
     fn taken(&mut self, held: Held) -> Arc<Run> {
@@ -76,9 +110,13 @@ impl Buffer {
     /// Takes out the runs for which `is_meant` is true.
     pub(super) fn take_if(&mut self, is_meant: impl Fn(&Arc<Run>) -> bool) -> Vec<Arc<Run>> {
         let mut taken = Vec::new();
-        while let Some(at) = self.runs.iter().position(|held| is_meant(&held.run)) {
-            let held = self.runs.remove(at);
-            taken.extend(held.map(|held| self.taken(held)));
+        for lane in [&mut self.plain.0, &mut self.limited.0] {
+            while let Some(at) = lane.iter().position(|held| is_meant(&held.run)) {
+                if let Some(held) = lane.remove(at) {
+                    self.time = self.time.saturating_sub(held.cost);
+                    taken.push(held.run);
+                }
+            }
         }
         taken
     }
@@ -89,16 +127,17 @@ impl Buffer {
 
     /// Takes out the last runs, so that the others (at least one) keep one worker busy for at most `time`, by the present mean durations.
     pub(super) fn take_beyond(&mut self, time: Duration, costs: &MeanDurations) -> Vec<Arc<Run>> {
+        let mut beyond = self.take_all();
         self.time = Duration::ZERO;
         let mut kept = 0;
-        for held in &mut self.runs {
-            held.cost = costs.of(&held.run.task.service, &held.run.task.method);
-            if self.time + held.cost > time && kept > 0 {
+        for run in &beyond {
+            let cost = costs.of(&run.task.service, &run.task.method);
+            if self.time + cost > time && kept > 0 {
                 break;
             }
-            self.time += held.cost;
+            self.push(Arc::clone(run), costs);
             kept += 1;
         }
-        self.runs.drain(kept..).map(|held| held.run).collect()
+        beyond.split_off(kept)
     }
 }

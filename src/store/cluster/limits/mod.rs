@@ -13,7 +13,7 @@ use crate::{
     store::{
         ClusterStore, StoreError,
         db::on_backend,
-        lenient::{AnyInt, AnyText, number},
+        lenient::{AnyInt, AnyText, is_set, number},
         schema::{gaia_limits, gaia_nodes, gaia_remote_claims, gaia_slots},
         statement::transaction::transact,
     },
@@ -40,6 +40,15 @@ pub(crate) struct LimitUse {
     pub(crate) is_wanted: bool,
 }
 
+/// What a holder has of a method, as its row says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) service: String,
+    pub(crate) method: String,
+    pub(crate) slots: usize,
+    pub(crate) wants: bool,
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = gaia_limits)]
 struct LimitRow {
@@ -53,9 +62,9 @@ struct LimitRow {
 impl LimitRow {
     /// `None`: plain SQL has written numbers that limit nothing.
     fn stored(self) -> Option<StoredLimit> {
-        let running = at_least_one(self.running);
+        let running = count(self.running);
         let per = number(self.per_ms).and_then(|per| u64::try_from(per).ok());
-        let pace = at_least_one(self.starts).zip(per.filter(|per| *per > 0));
+        let pace = count(self.starts).zip(per.filter(|per| *per > 0));
         let limit = Limit {
             running,
             starts: pace.map(|(count, per)| Pace {
@@ -72,9 +81,9 @@ impl LimitRow {
     }
 }
 
-/// A number that a limit can have.
-fn at_least_one(column: Option<AnyInt>) -> Option<u32> {
-    let number = number(column).filter(|number| *number > 0)?;
+/// A number that a limit can have. 0, which only plain SQL can write, lets nothing run.
+fn count(column: Option<AnyInt>) -> Option<u32> {
+    let number = number(column).filter(|number| *number >= 0)?;
     Some(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
@@ -124,6 +133,30 @@ impl ClusterStore<'_> {
                 .await
         })?;
         Ok(rows.into_iter().filter_map(LimitRow::stored).collect())
+    }
+
+    /// What this holder has of all methods.
+    pub(crate) async fn slots_of(&self, holder: &str) -> Result<Vec<Held>, StoreError> {
+        let mut conn = self.db.read().await?;
+        let rows: Vec<(AnyText, AnyText, AnyInt, AnyInt)> = on_backend!(conn, |conn| {
+            gaia_slots::table
+                .filter(gaia_slots::holder.eq(holder))
+                .select((
+                    gaia_slots::service,
+                    gaia_slots::method,
+                    gaia_slots::slots,
+                    gaia_slots::wants,
+                ))
+                .load(conn)
+                .await
+        })?;
+        let held = |(service, method, slots, wants): (AnyText, AnyText, AnyInt, AnyInt)| Held {
+            service: service.0,
+            method: method.0,
+            slots: number(slots).and_then(|slots| usize::try_from(slots).ok()).unwrap_or(0),
+            wants: is_set(wants),
+        };
+        Ok(rows.into_iter().map(held).collect())
     }
 
     /// All limits, with what is used of them.
@@ -207,13 +240,14 @@ impl ClusterStore<'_> {
     /// Removes the limit of a method; answers whether it had one.
     pub(crate) async fn remove_limit(&self, service: &str, method: &str) -> Result<bool, StoreError> {
         let mut conn = self.db.write().await?;
-        let removed = on_backend!(conn, |conn| {
-            diesel::delete(of_method!(gaia_limits, service, method))
+        // A node that settles in between makes its row anew, and corrects it should the method get a limit again.
+        on_backend!(conn, |conn| {
+            diesel::delete(of_method!(gaia_slots, service, method))
                 .execute(conn)
                 .await
         })?;
-        on_backend!(conn, |conn| {
-            diesel::delete(of_method!(gaia_slots, service, method))
+        let removed = on_backend!(conn, |conn| {
+            diesel::delete(of_method!(gaia_limits, service, method))
                 .execute(conn)
                 .await
         })?;

@@ -27,8 +27,8 @@ pub(crate) struct Settle {
     pub(crate) yields: bool,
     /// How many tasks it was allowed to start, and will not.
     pub(crate) not_started: usize,
-    /// Slots that go over to the claim of a remote worker, with the mark of the claim. They are not among those held.
-    pub(crate) moved: Option<(String, usize)>,
+    /// Slots that go over to the claims of remote workers, with the marks of the claims. They are not among those held.
+    pub(crate) moved: Vec<(String, usize)>,
     /// Microseconds since 1970.
     pub(crate) now: i64,
 }
@@ -44,6 +44,8 @@ pub(crate) struct Settled {
     pub(crate) most: usize,
     /// How many of them are its part while others wait.
     pub(crate) part: usize,
+    /// Whether its tasks wait for slots that others have.
+    pub(crate) wants: bool,
     /// When the next task may start, if it is the pace that holds them up.
     pub(crate) next: Option<i64>,
 }
@@ -80,8 +82,6 @@ impl Holder {
 struct Share {
     settled: Settled,
     full_at: i64,
-    /// Whether the holder still wants slots that others have.
-    wants: bool,
 }
 
 impl Settle {
@@ -94,24 +94,31 @@ impl Settle {
         holder.name == self.holder
     }
 
-    /// Shares out: nobody gets more than is left. While others wait, nobody gets more than an equal part, and who has more gives back what
-    /// becomes free.
+    /// Shares out: nobody gets more than is left. While others wait, each of those that wait has an equal part of what the others do not
+    /// need, and who has more gives back what becomes free.
     fn share(&self, limit: Limit, full_at: i64, holders: &[Holder]) -> Share {
         let others = || holders.iter().filter(|holder| holder.lives && !self.is_mine(holder));
         let (mut granted, mut most, mut part) = (self.wants, usize::MAX, usize::MAX);
         let mut lacks_slots = false;
         if let Some(running) = limit.running.and_then(|running| usize::try_from(running).ok()) {
-            let moved = self.moved.as_ref().map_or(0, |(_, slots)| *slots);
-            let taken: usize = others().map(|other| other.slots).fold(moved, usize::saturating_add);
-            let contenders = 1 + others().filter(|other| other.slots > 0 || other.wants).count();
+            let moved = self
+                .moved
+                .iter()
+                .map(|(_, slots)| *slots)
+                .fold(0, usize::saturating_add);
+            let taken = others().map(|other| other.slots).fold(moved, usize::saturating_add);
             most = running.saturating_sub(taken);
             let mut may_have = most;
-            if others().any(|other| other.wants) {
-                part = running / contenders;
+            let waiting = others().filter(|other| other.wants).count();
+            if waiting > 0 {
+                let content = others().filter(|other| !other.wants).map(|other| other.slots);
+                let contended = running.saturating_sub(content.fold(moved, usize::saturating_add));
+                let contenders = 1 + waiting;
+                part = contended / contenders;
                 may_have = most.min(if self.yields {
                     part
                 } else {
-                    running.div_ceil(contenders)
+                    contended.div_ceil(contenders)
                 });
             }
             granted = granted.min(may_have.saturating_sub(self.held));
@@ -134,10 +141,10 @@ impl Settle {
                 granted,
                 most,
                 part,
+                wants: lacks_slots,
                 next,
             },
             full_at,
-            wants: lacks_slots,
         }
     }
 }
@@ -186,18 +193,19 @@ macro_rules! settle {
             None => 0,
         };
         let mine = holders.iter().find(|holder| $settle.is_mine(holder));
+        let wants = share.settled.wants;
         match mine {
-            Some(mine) if slots == 0 && !share.wants => {
+            Some(mine) if slots == 0 && !wants => {
                 diesel::delete(of_method!(gaia_slots, service, method).filter(gaia_slots::holder.eq(&mine.name)))
                     .execute($conn)$($wait)*?;
             }
-            Some(mine) if mine.slots == slots && mine.wants == share.wants => {}
+            Some(mine) if mine.slots == slots && mine.wants == wants => {}
             Some(mine) => {
                 diesel::update(of_method!(gaia_slots, service, method).filter(gaia_slots::holder.eq(&mine.name)))
-                    .set((gaia_slots::slots.eq(column(slots)), gaia_slots::wants.eq(i32::from(share.wants))))
+                    .set((gaia_slots::slots.eq(column(slots)), gaia_slots::wants.eq(i32::from(wants))))
                     .execute($conn)$($wait)*?;
             }
-            None if slots == 0 && !share.wants => {}
+            None if slots == 0 && !wants => {}
             None => {
                 diesel::insert_into(gaia_slots::table)
                     .values((
@@ -205,22 +213,27 @@ macro_rules! settle {
                         gaia_slots::method.eq(method),
                         gaia_slots::holder.eq(&$settle.holder),
                         gaia_slots::slots.eq(column(slots)),
-                        gaia_slots::wants.eq(i32::from(share.wants)),
+                        gaia_slots::wants.eq(i32::from(wants)),
                     ))
                     .execute($conn)$($wait)*?;
             }
         }
-        let moved = $settle.moved.as_ref().filter(|(mark, _)| holders.iter().all(|holder| holder.name != *mark));
-        if let (Some((mark, moved)), Some(_)) = (moved, limit.running) {
-            diesel::insert_into(gaia_slots::table)
-                .values((
+        // An earlier question may have moved them, and its answer was lost.
+        let moved = $settle.moved.iter().filter(|(mark, _)| holders.iter().all(|holder| holder.name != *mark));
+        let moved: Vec<_> = moved
+            .filter(|_| limit.running.is_some())
+            .map(|(mark, slots)| {
+                (
                     gaia_slots::service.eq(service),
                     gaia_slots::method.eq(method),
                     gaia_slots::holder.eq(mark),
-                    gaia_slots::slots.eq(column(*moved)),
+                    gaia_slots::slots.eq(column(*slots)),
                     gaia_slots::wants.eq(0),
-                ))
-                .execute($conn)$($wait)*?;
+                )
+            })
+            .collect();
+        for moved in moved {
+            diesel::insert_into(gaia_slots::table).values(moved).execute($conn)$($wait)*?;
         }
         Ok(share.settled)
     }};
@@ -252,7 +265,7 @@ mod tests {
             wants,
             yields: false,
             not_started: 0,
-            moved: None,
+            moved: Vec::new(),
             now: 1_000_000_000,
         }
     }
@@ -288,6 +301,13 @@ mod tests {
         assert_eq!(shared(&settle(0, 10), 10, &[holder("other", 5, true)]), (5, 5, true));
         assert_eq!(shared(&settle(1, 1), 1, &[holder("other", 0, true)]), (0, 0, true));
         assert_eq!(shared(&settle(0, 1), 1, &[holder("other", 0, true)]), (1, 0, false));
+        // What the others do not want to share is no matter of theirs: a node with a long run, remote workers.
+        let others = [
+            holder("other", 4, true),
+            holder("long", 1, false),
+            holder("mark", 1, false),
+        ];
+        assert_eq!(shared(&settle(4, 9), 12, &others), (1, 5, true));
         let yielding = Settle {
             yields: true,
             ..settle(0, 1)
@@ -299,7 +319,7 @@ mod tests {
     #[test]
     fn slots_that_go_over_to_a_remote_worker_stay_taken() {
         let moving = Settle {
-            moved: Some(("mark".to_owned(), 2)),
+            moved: vec![("mark".to_owned(), 2)],
             ..settle(1, 5)
         };
         assert_eq!(shared(&moving, 4, &[holder("me", 3, false)]), (1, 2, true));
@@ -310,7 +330,7 @@ mod tests {
         let limit = Limit::starts(2, Duration::from_secs(1));
         let share = settle(0, 5).share(limit, 0, &[]);
         assert_eq!(
-            (share.settled.granted, share.settled.next, share.wants),
+            (share.settled.granted, share.settled.next, share.settled.wants),
             (2, None, false)
         );
         let later = settle(0, 3).share(limit, share.full_at, &[]);
