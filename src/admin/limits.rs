@@ -95,7 +95,7 @@ impl From<LimitUse> for MethodLimit {
 }
 
 impl Admin {
-    /// The limits of methods, by service and method, with what is used of them.
+    /// The limits of methods, by service and method, with the slots that are used.
     ///
     /// # Errors
     /// [`Error::Store`].

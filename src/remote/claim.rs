@@ -211,7 +211,7 @@ async fn delivered(
     with_args(store, begun(store, tasks).await?).await
 }
 
-/// The tasks that may run, with permits for those of limited methods. The others go back: their methods have limits only since the claim began.
+/// The tasks that may run, with permits if their methods have limits. The others go back: their methods have limits only since the claim began.
 async fn with_permits(
     store: &Store,
     claimed: Vec<ClaimedTask>,

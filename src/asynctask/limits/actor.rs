@@ -37,7 +37,7 @@ struct Work {
     said: Repeats<Option<Arc<MethodName>>>,
 }
 
-/// What has come to its end.
+/// A piece of work that is done.
 enum Done {
     /// The limits, and what this node has of them; and how often limits had been followed before.
     Read(Result<(Vec<StoredLimit>, Vec<Held>), StoreError>, u64),
@@ -93,7 +93,7 @@ impl Work {
         }
     }
 
-    /// Begins what is to be done now; answers with the time of the next look, and with the reading of the clock at which tasks may start.
+    /// Begins the work that is due; answers with the time of the next look, and with the reading of the clock at which tasks may start.
     fn begin(&mut self) -> (Option<Instant>, Option<Duration>) {
         if self.read_again.is_some_and(|at| at <= Instant::now()) {
             self.read_again = None;
@@ -136,7 +136,7 @@ impl Work {
                         self.limits.follow(limits);
                         self.limits.0.compare(&rows);
                     }
-                    // This process has changed a limit meanwhile.
+                    // This process has changed a limit since.
                     false => self.limits.request_read(),
                 }
             }

@@ -21,7 +21,7 @@ pub(crate) struct Waiter {
     pub(crate) patience: Option<Duration>,
 }
 
-/// Permits for the limited methods of a claim. What is left of them when this is dropped is free again.
+/// Permits for the limited methods of a claim. Those that are left when this is dropped are free again.
 pub(crate) struct ClaimPermits {
     limits: Limits,
     waiter: Waiter,

@@ -1,4 +1,4 @@
-//! What this process knows and has of one limited method.
+//! One limited method, and the permits that this process has of it.
 
 use std::{
     collections::BTreeMap,
@@ -54,7 +54,7 @@ pub(super) struct Limited {
     is_to_tell: bool,
     /// The due tasks that scanners had to leave.
     pub(super) left: BTreeMap<Arc<str>, Left>,
-    /// Whether the database has been told that tasks wait.
+    /// Whether the row of this node says that tasks wait.
     told_wants: bool,
     /// How many slots this process may use, and how many once its turn is over.
     most: usize,
@@ -228,7 +228,7 @@ impl Limited {
     pub(super) fn compare(&mut self, slots: usize, wants: bool) {
         let counts = self.limit.running.is_some();
         let differs = slots != if counts { self.held() } else { 0 } || wants != self.told_wants;
-        // What is under way changes the row.
+        // A question that is under way changes the row.
         self.is_to_tell |= differs && !self.is_settling && self.moving.is_empty();
     }
 
@@ -250,7 +250,7 @@ impl Limited {
         (at, paced_until.filter(|_| wants))
     }
 
-    /// Makes the question. Free permits that nobody needs, or that others are to have, go back with it.
+    /// Makes the question. Free permits that no scanner needs, or that others are to have, go back with it.
     pub(super) fn ask(&mut self, name: &MethodName, holder: &str, now: i64) -> Settle {
         let yields = self.turn_is_over();
         let back = match self.idle_at().is_some_and(|at| at <= Instant::now()) {

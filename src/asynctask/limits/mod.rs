@@ -3,7 +3,7 @@
 //! A task of a limited method needs a *permit* before it is claimed. A permit is a slot of the method (its limit says how many there are in the
 //! cluster) and, if the method has a pace, the leave to start. The process has a number of permits from the database; its scanners take
 //! permits for a claim, and a run keeps its permit until it has ended. A scanner that had to leave due tasks notes how many, and the
-//! [`LimitActor`] asks the database for further permits, and gives back those that nobody needs.
+//! [`LimitActor`] asks the database for further permits, and gives back unused ones.
 
 mod actor;
 mod claim;
@@ -53,7 +53,7 @@ struct Inner {
     is_to_read: AtomicBool,
 }
 
-/// What the database is to be asked about a method.
+/// A question for the database about a method.
 #[derive(Debug)]
 struct Question {
     name: Arc<MethodName>,
@@ -61,7 +61,7 @@ struct Question {
     settle: Settle,
 }
 
-/// What is to be asked now, and when to look again at the latest: at an instant, or when the clock has this reading.
+/// The questions for now, and when to look again at the latest: at an instant, or when the clock has this reading.
 #[derive(Debug, Default)]
 struct Questions {
     now: Vec<Question>,
@@ -227,7 +227,7 @@ impl Inner {
         }
     }
 
-    /// Compares the rows of this node with what it has, and settles where they differ: the database may have been set back.
+    /// Compares the rows of this node with its permits, and settles where they differ: the database may have been set back.
     fn compare(&self, rows: &[Held]) {
         let rows: BTreeMap<(&str, &str), &Held> = rows.iter().map(|row| ((&*row.service, &*row.method), row)).collect();
         for (name, limited) in &mut *self.methods() {

@@ -1,6 +1,6 @@
 //! Claimed tasks that wait in memory for a worker: the highest priority first; tasks of one priority in the order in which they came.
 //!
-//! Runs of limited methods have a lane of their own: while one of them waits here, its slot is taken, and no task runs. At equal priority the two
+//! Runs of limited methods have a separate lane: while one of them waits here, its slot is taken, and no task runs. At equal priority the two
 //! lanes take turns.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -35,7 +35,7 @@ impl Lane {
         self.0.back().map(|held| held.run.task.priority)
     }
 
-    /// Where a run of this priority goes: behind those of the same priority, or before them.
+    /// Where a run of this priority goes: behind the runs of the same priority, or before them.
     fn place(&self, priority: i32, before: bool) -> usize {
         if !before && self.last().is_none_or(|last| last >= priority) {
             return self.0.len();

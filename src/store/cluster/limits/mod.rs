@@ -40,7 +40,7 @@ pub(crate) struct LimitUse {
     pub(crate) is_wanted: bool,
 }
 
-/// What a holder has of a method, as its row says.
+/// The slots of a holder, as its row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) service: String,
@@ -135,7 +135,7 @@ impl ClusterStore<'_> {
         Ok(rows.into_iter().filter_map(LimitRow::stored).collect())
     }
 
-    /// What this holder has of all methods.
+    /// The slots of this holder, of all methods.
     pub(crate) async fn slots_of(&self, holder: &str) -> Result<Vec<Held>, StoreError> {
         let mut conn = self.db.read().await?;
         let rows: Vec<(AnyText, AnyText, AnyInt, AnyInt)> = on_backend!(conn, |conn| {
@@ -159,7 +159,7 @@ impl ClusterStore<'_> {
         Ok(rows.into_iter().map(held).collect())
     }
 
-    /// All limits, with what is used of them.
+    /// All limits, and how many of their slots are used.
     pub(crate) async fn limit_uses(&self) -> Result<Vec<LimitUse>, StoreError> {
         let limits = self.limits().await?;
         let mut conn = self.db.read().await?;

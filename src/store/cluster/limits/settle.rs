@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// What a holder has and wants.
+/// The slots of a holder, and its wishes.
 #[derive(Debug, Clone)]
 pub(crate) struct Settle {
     pub(crate) service: String,
@@ -33,7 +33,7 @@ pub(crate) struct Settle {
     pub(crate) now: i64,
 }
 
-/// What it gets.
+/// The answer to the holder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
     /// `None`: the method has no limit any more.
@@ -77,7 +77,7 @@ impl Holder {
     }
 }
 
-/// The outcome of a settlement, with what is to be written.
+/// The outcome of a settlement.
 #[derive(Debug, PartialEq, Eq)]
 struct Share {
     settled: Settled,
@@ -94,7 +94,7 @@ impl Settle {
         holder.name == self.holder
     }
 
-    /// Shares out: nobody gets more than is left. While others wait, each of those that wait has an equal part of what the others do not
+    /// Shares out no more than is left. While others wait, each of those that wait has an equal part of what the others do not
     /// need, and who has more gives back what becomes free.
     fn share(&self, limit: Limit, full_at: i64, holders: &[Holder]) -> Share {
         let others = || holders.iter().filter(|holder| holder.lives && !self.is_mine(holder));
@@ -189,7 +189,7 @@ macro_rules! settle {
         }
         let slots = match limit.running {
             Some(_) => $settle.held + share.settled.granted,
-            // Nobody counts those that run.
+            // Runs are not counted.
             None => 0,
         };
         let mine = holders.iter().find(|holder| $settle.is_mine(holder));
@@ -270,13 +270,13 @@ mod tests {
         }
     }
 
-    /// What it is granted, how many it may keep, and whether it still wants some.
+    /// How many it is granted and may keep, and whether it still wants some.
     fn shared(settle: &Settle, limit: u32, holders: &[Holder]) -> (usize, usize, bool) {
         let share = settle.share(Limit::running(limit), 0, holders);
         (
             share.settled.granted,
             share.settled.most.min(share.settled.part),
-            share.wants,
+            share.settled.wants,
         )
     }
 
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(shared(&settle(0, 10), 10, &[holder("other", 5, true)]), (5, 5, true));
         assert_eq!(shared(&settle(1, 1), 1, &[holder("other", 0, true)]), (0, 0, true));
         assert_eq!(shared(&settle(0, 1), 1, &[holder("other", 0, true)]), (1, 0, false));
-        // What the others do not want to share is no matter of theirs: a node with a long run, remote workers.
+        // A node with a long run and a remote worker want no more than they have.
         let others = [
             holder("other", 4, true),
             holder("long", 1, false),
