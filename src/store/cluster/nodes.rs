@@ -103,6 +103,7 @@ pub(crate) enum Beat {
 
 /// All nodes, as they were at one moment.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct Nodes {
     pub(crate) now: DateTime<Utc>,
     pub(crate) rows: Vec<SeenNode>,

@@ -87,7 +87,7 @@ struct Share {
 impl Settle {
     #[cfg(feature = "sqlite")]
     pub(in crate::store) fn rows(&self) -> usize {
-        2
+        2 + self.moved.len()
     }
 
     fn is_mine(&self, holder: &Holder) -> bool {
