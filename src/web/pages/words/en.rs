@@ -53,6 +53,11 @@ pub(super) const WORDS: Words = Words {
             "args" => WORDS.args,
             "workers" => WORDS.workers,
             "reason" => WORDS.reason,
+            "service" => WORDS.service,
+            "method" => WORDS.method,
+            "running" => WORDS.at_once,
+            "starts" => WORDS.starts,
+            "per" => WORDS.starts_per,
             "theme" | "a theme of the filter" => WORDS.theme,
             _ => return None,
         })
@@ -253,6 +258,8 @@ pub(super) const WORDS: Words = Words {
             "theme.resume" => "The theme takes tasks again.",
             "theme.resize" => "The nodes set their workers within 3 s.",
             "node.resize" => "The node has set its workers.",
+            "limit.set" => "The method is limited. All nodes follow within 10 s.",
+            "limit.remove" => "The method has no limit any more.",
             "job.add" => "The job is added.",
             "job.update" => "The job is saved.",
             "job.delete" => "The job is deleted. Its records stay.",
@@ -272,6 +279,10 @@ pub(super) const WORDS: Words = Words {
         "theme.pause" => "Pause this theme? Runs that have begun end; no node begins others.",
         "theme.resize" => "How many workers is each node to have? With 0 no node begins a run.",
         "node.resize" => "How many workers is this node to have? It holds until the node stops.",
+        "limit.set" => {
+            "How many of its tasks may run at once in the whole cluster, and how many may start in a time? Others wait."
+        }
+        "limit.remove" => "Lift this limit? Tasks that wait for it start as soon as workers are free.",
         "node.drain" => {
             "Set its workers to 0? Runs that have begun end; this node begins no others, until its workers are set again or it starts anew."
         }
@@ -462,6 +473,18 @@ pub(super) const WORDS: Words = Words {
     no_nodes_hint: "A node appears when a process starts workers or jobs on this database.",
     counters: "Counters since its start",
     no_methods_hint: "A node tells its methods with its first heartbeat.",
+    limits: "Limits",
+    limit: "Limit",
+    at_once: "At once",
+    starts: "Starts",
+    starts_per: "In the time of",
+    time_unit: "Unit",
+    time_units: UNITS,
+    pace: |count, per| format!("{} in {}", grouped(count), in_units(per, UNITS, " ")),
+    tasks_wait: "tasks wait",
+    set_limit: "Set limit",
+    lift_limit: "Lift limit",
+    blank_is_any: "blank: any number",
     latest_failed: "Latest failed tasks",
     none_failed: "No task of this method is Failed.",
     load: "Load",
