@@ -34,16 +34,14 @@ pub(super) fn card(view: &View, limits: &[&MethodLimit]) -> Markup {
                     th scope="col" { (words.method) }
                     th scope="col" { (words.at_once) }
                     th scope="col" { (words.starts) }
-                    th scope="col" { (words.status) }
                     th scope="col" { span.visually-hidden { (words.action) } }
                 } }
                 tbody {
                     @for limit in limits {
                         tr id={ "limit-" (hash(&format!("{}\n{}", limit.service, limit.method))) } {
                             td.lead { (method_link(view, None, &limit.service, &limit.method)) }
-                            td.nowrap data-label=(words.at_once) { (at_once(limit)) }
+                            td.nowrap data-label=(words.at_once) { (at_once(limit)) " " (waits(view, limit)) }
                             td.nowrap data-label=(words.starts) { (pace(view, limit)) }
-                            td data-label=(words.status) { (waits(view, limit)) }
                             td { div.actions.end { (buttons(view, (&limit.service, &limit.method), Some(limit))) } }
                         }
                     }
@@ -76,12 +74,7 @@ fn pace(view: &View, limit: &MethodLimit) -> Markup {
 }
 
 fn waits(view: &View, limit: &MethodLimit) -> Markup {
-    html! {
-        @match limit.waits {
-            true => span.tag.warn { (view.words.tasks_wait) },
-            false => span.faint { "–" },
-        }
-    }
+    html! { @if limit.waits { span.tag.warn { (view.words.tasks_wait) } } }
 }
 
 /// The limit among the figures of its method.
@@ -145,7 +138,7 @@ fn fields(view: &View, limit: Option<Limit>) -> Markup {
         label { (words.at_once) " – " (words.blank_is_any)
             input type="number" name="running" min="1" max="1000000" inputmode="numeric" value=[running];
         }
-        label { (words.starts) " – " (words.blank_is_any)
+        label { (words.starts_count) " – " (words.blank_is_any)
             input type="number" name="starts" min="1" max="1000000" inputmode="numeric" value=[starts.map(|pace| pace.count)];
         }
         div.pair {

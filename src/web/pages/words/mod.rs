@@ -359,6 +359,7 @@ pub(super) struct Words {
     pub(super) limit: &'static str,
     pub(super) at_once: &'static str,
     pub(super) starts: &'static str,
+    pub(super) starts_count: &'static str,
     pub(super) starts_per: &'static str,
     pub(super) time_unit: &'static str,
     pub(super) time_units: [&'static str; 5],

@@ -35,7 +35,7 @@ pub(super) const FAULTS: &[Row] = &[
     // Limits of methods.
     (
         "the limit limits nothing: say how many tasks may run at once, or how many may start in a time; to lift a limit, remove it",
-        "请填写同时执行数或开始速率；不再需要限流时，请解除限流",
+        "请填写“同时执行”或“开始数”；不再需要限流时，请解除限流",
     ),
     (
         "{} tasks at once: 1 to {} may run; with none of them the method would stand still, for which its theme can be paused",
