@@ -80,7 +80,7 @@ pub(super) async fn remove(mut call: Call) -> Result<HttpResponse, Problem> {
     call.finish_without_body()?;
     let (service, method) = named(&call)?;
     call.caller.needs_all_themes()?;
-    // No limit has a name that the database does not take, such as one that holds a zero byte.
+    // The database takes no zero byte: a name that holds one has no limit, and is not asked for.
     if found(&call, &service, &method).await?.is_none() {
         return Err(Problem::no_limit(&service, &method));
     }

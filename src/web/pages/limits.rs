@@ -1,4 +1,4 @@
-//! Limits of methods: what they allow, how much of them is used, and the forms that change them.
+//! Limits of methods: a table of them, their use, and the forms that change them.
 
 use std::time::Duration;
 
