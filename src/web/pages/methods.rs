@@ -108,19 +108,18 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
         .iter()
         .filter(|limit| asked.has(&limit.service, &limit.method))
         .collect();
-    let body = match (&asked.service, &asked.method) {
-        (Some(service), Some(method)) => {
-            let seen = Seen {
-                served: &served,
-                past: &past,
-                limit: limits.first().copied(),
-            };
-            one(&call, &view, &asked, (service, method), &seen).await?
-        }
-        _ => html! {
+    let body = if let (Some(service), Some(method)) = (&asked.service, &asked.method) {
+        let seen = Seen {
+            served: &served,
+            past: &past,
+            limit: limits.first().copied(),
+        };
+        one(&call, &view, &asked, (service, method), &seen).await?
+    } else {
+        html! {
             (all(&view, &asked, &known, served, &past))
             @if !limits.is_empty() { (limits::card(&view, &limits)) }
-        },
+        }
     };
     Ok(Page {
         title: match (&asked.service, &asked.method) {
