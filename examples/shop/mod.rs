@@ -89,6 +89,8 @@ async fn shop_node(url: &str) -> Result<Gaia, Error> {
         .database(url)
         .handler("Order", "Confirm", async_fn(confirm))
         .handler("Order", "Pay", async_fn(pay))
+        // The bank takes no more at once.
+        .limit("Order", "Pay", Limit::running(3))
         .handler("Mail", "Send", async_fn(send))
         .handler(
             "Shop",

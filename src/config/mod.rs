@@ -4,6 +4,7 @@ mod alerts;
 mod error;
 mod http;
 mod jobs;
+mod limits;
 mod load;
 mod services;
 mod shape;
@@ -21,6 +22,7 @@ pub use http::{
     AccessConfig, AccessHeaderConfig, AccessUserConfig, EnvironmentColourConfig, EnvironmentConfig, HttpConfig,
 };
 pub use jobs::{DeclaredJob, JobsConfig};
+pub use limits::LimitConfig;
 pub use services::ServiceConfig;
 pub use themes::{KeepLogsLevel, ThemeConfig};
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub themes: BTreeMap<String, ThemeConfig>,
     /// Remote services that [`GaiaBuilder::configured`](crate::GaiaBuilder::configured) registers, by name. Default: none.
     pub services: BTreeMap<String, ServiceConfig>,
+    /// Limits of methods that [`GaiaBuilder::configured`](crate::GaiaBuilder::configured) sets, unless the method has one. Default: none.
+    pub limits: Vec<LimitConfig>,
     /// The dashboard and the HTTP API of `gaia serve`.
     pub http: HttpConfig,
 }
@@ -153,6 +157,7 @@ impl Default for Config {
             alerts: AlertsConfig::default(),
             themes: BTreeMap::new(),
             services: BTreeMap::new(),
+            limits: Vec::new(),
             http: HttpConfig::default(),
         }
     }
@@ -207,6 +212,7 @@ impl fmt::Debug for Config {
             .field("alerts", &self.alerts)
             .field("themes", &self.themes)
             .field("services", &self.services)
+            .field("limits", &self.limits)
             .field("http", &self.http)
             .finish()
     }

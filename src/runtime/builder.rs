@@ -420,8 +420,9 @@ impl GaiaBuilder {
     }
 
     /// Starts what the configuration names: workers for each theme of the section `Themes`, and cron jobs unless `Jobs.Run` is false; registers
-    /// the remote services of the section `Services`. Jobs of `Jobs.Declared` are added, or updated if they differ, before the start ends.
-    /// Themes, jobs and services that this builder has been given, too, run with the options that it was given.
+    /// the remote services of the section `Services`. Jobs of `Jobs.Declared` are added, or updated if they differ, before the start ends, and
+    /// methods of the section `Limits` are limited that have no limit, as by [`limit`](Self::limit). Themes, jobs, services and limits that
+    /// this builder has been given, too, are as it was given them.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]
     #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -679,6 +680,14 @@ impl GaiaBuilder {
                 .iter()
                 .any(|other| (&other.service, &other.method) == (service, method));
             faults.require(!is_twice, || format!("two limits of {service}.{method}"));
+        }
+        if self.configured {
+            let mut further = configured::limits(&self.config, &mut faults);
+            further.retain(|limit| {
+                let named = |own: &SetLimit| (&own.service, &own.method) == (&limit.service, &limit.method);
+                !self.limits.iter().any(named)
+            });
+            self.limits.extend(further);
         }
         let settings = self
             .jobs

@@ -1,12 +1,13 @@
-//! What a configuration names: themes, remote services, and jobs that are declared.
+//! What a configuration names: themes, remote services, limits of methods, and jobs that are declared.
 
 use std::time::Duration;
 
 use super::{Gaia, services::NamedService};
 use crate::{
+    admin::SetLimit,
     asynctask::SchedulerOptions,
-    config::{AsyncTaskConfig, Config, DeclaredJob, KeepLogsLevel},
-    domain::{Faults, JobRules, NewJob},
+    config::{AsyncTaskConfig, Config, DeclaredJob, KeepLogsLevel, LimitConfig},
+    domain::{Faults, JobRules, Limit, NewJob, Pace},
     error::Error,
     jobs::JobsOptions,
     logs::KeepLogs,
@@ -81,11 +82,45 @@ fn read(DeclaredJob(keys): &DeclaredJob) -> Result<NewJob, String> {
     })
 }
 
+/// The limits of the section `Limits`. Faults name the place and the method.
+pub(super) fn limits(config: &Config, faults: &mut Faults) -> Vec<SetLimit> {
+    let all = &config.limits;
+    let limits = all.iter().enumerate().map(|(at, own)| {
+        let LimitConfig { service, method, .. } = own;
+        let place = format!("Limits[{at}] ({service}.{method})");
+        let is_twice = all[..at]
+            .iter()
+            .any(|other| (&other.service, &other.method) == (service, method));
+        faults.require(!is_twice, || {
+            format!("{place}: an earlier limit is of this method, too")
+        });
+        faults.require(own.starts.is_some() == own.per_ms.is_some(), || {
+            format!("{place}: one of Starts and PerMs alone says nothing; give both, or none of them")
+        });
+        let set = SetLimit::new(service, method, limit(own));
+        faults.include(set.check().map_err(|faults| faults.of(&place)));
+        set
+    });
+    limits.collect()
+}
+
+/// Where half of a pace is missing, its other half is still checked.
+fn limit(own: &LimitConfig) -> Limit {
+    let has_pace = own.starts.is_some() || own.per_ms.is_some();
+    Limit {
+        running: own.running,
+        starts: has_pace.then(|| Pace {
+            count: own.starts.unwrap_or(1),
+            per: Duration::from_millis(own.per_ms.unwrap_or(1)),
+        }),
+    }
+}
+
 impl Gaia {
     /// Takes over the changes of a configuration that can be made while the process runs: starts themes that are new in `Themes`, changes
     /// how many workers this process has for the themes whose number has changed (until the theme is
     /// [resized](crate::Scheduler::resize_theme)), registers the services that are new in `Services`, replaces those that have changed and removes
-    /// those that are gone, and adds or updates the jobs of `Jobs.Declared`. `before` is the configuration with which
+    /// those that are gone, limits methods of the section `Limits` that have no limit, and adds or updates the jobs of `Jobs.Declared`. `before` is the configuration with which
     /// the process was started, or the last one that was taken over. Other changes need a new start of the process. A theme whose options were
     /// given in code, and that the configuration names, too, is resized like the others; so is a service replaced.
     ///
@@ -114,7 +149,9 @@ impl Gaia {
         Self::builder().config(after.clone()).configured().check()?;
         let mut faults = Faults::default();
         let declared = declared(after, self.0.jobs.rules(), &mut faults);
+        let limits = limits(after, &mut faults);
         faults.into_result()?;
+        self.keep_limits(limits).await?;
         self.take_over_services(before, after).await?;
         for options in schedulers(after) {
             self.take_over(before, options).await?;

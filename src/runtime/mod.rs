@@ -257,6 +257,7 @@ impl Gaia {
         // The database may refuse them: before anything runs.
         self.declare(declared).await?;
         self.keep_limits(limits).await?;
+        self.start_limiter();
         for options in schedulers {
             self.start_scheduler(options).await?;
         }
@@ -282,8 +283,13 @@ impl Gaia {
             }
             store.cluster().limits().await
         });
+        self.0.themes.limits().follow(all.await?);
+        Ok(())
+    }
+
+    /// Starts the actor that shares out slots with other nodes.
+    fn start_limiter(&self) {
         let inner = &self.0;
-        inner.themes.limits().follow(all.await?);
         let limiter = LimitActor::new(
             inner.themes.limits().clone(),
             inner.store.clone(),
@@ -291,7 +297,6 @@ impl Gaia {
         );
         // It ends with the control thread.
         started(&inner.control, limiter);
-        Ok(())
     }
 
     fn start_jobs(&self, settings: jobs::Settings) -> Result<(), Error> {

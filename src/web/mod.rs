@@ -53,6 +53,7 @@ mod hub;
 mod jobs;
 mod limits;
 mod logs;
+mod method_limits;
 mod metrics;
 mod nodes;
 mod openapi;

@@ -51,7 +51,7 @@ permissions! {
     Delete = "delete",
     /// Pause and resume themes.
     Pause = "pause",
-    /// Change the number of workers.
+    /// Change the number of workers, and the limits of methods.
     Resize = "resize",
     /// Add, change, enable, disable and delete jobs.
     EditJobs = "edit_jobs",

@@ -286,6 +286,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, code, format!("there is no {what} {id}"))
     }
 
+    pub(super) fn no_limit(service: &str, method: &str) -> Self {
+        let detail = format!("the method {service}.{method} has no limit");
+        Self::new(StatusCode::NOT_FOUND, "limit_not_found", detail)
+    }
+
     pub(super) fn too_many_searches() -> Self {
         let detail = "too many searches, counts and exports run at the same time; try again";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_searches", detail).again_after(SOON)

@@ -8,7 +8,7 @@ use super::{
     alerts, audit, batches,
     body::BodyRule,
     call::Call,
-    claims, errors, events, export, health, history, jobs, logs, metrics, nodes,
+    claims, errors, events, export, health, history, jobs, logs, method_limits, metrics, nodes,
     openapi::{self, Described},
     operations,
     permission::Permission,
@@ -199,6 +199,11 @@ routes! {
     "POST" "/themes/{theme}/pause" Pause "theme.pause" Small themes::pause: "Stops all nodes from taking tasks of a theme.";
     "POST" "/themes/{theme}/resume" Pause "theme.resume" Small themes::resume: "Lets all nodes take tasks of a theme again.";
     "PUT" "/themes/{theme}/workers" Resize "theme.resize" Small themes::resize: "Sets how many workers each node has for a theme.";
+
+    "GET" "/limits" View reads Empty method_limits::list: "Lists the limits of methods, and how much of them is used.";
+    "PUT" "/limits/{service}/{method}" Resize "limit.set" Small method_limits::set:
+        "Limits how many tasks of a method run at once, and how many start in a time.";
+    "DELETE" "/limits/{service}/{method}" Resize "limit.remove" Small method_limits::remove: "Lifts the limit of a method.";
 
     "GET" "/alerts" View reads Empty alerts::list: "Lists the alerts whose causes go on, the newest first.";
     "GET" "/audit" View reads Empty audit::list: "Lists what operators have changed, the newest first.";

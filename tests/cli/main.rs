@@ -13,6 +13,7 @@ mod exits;
 mod help;
 mod hostile;
 mod jobs;
+mod limits;
 mod migrate;
 mod program;
 mod schedule;

@@ -104,6 +104,35 @@ async fn declared_jobs_fire_and_a_second_signal_ends_what_runs() {
     serving.ends(0).await;
 }
 
+/// On each database that can be had here.
+#[actix_rt::test]
+async fn a_limit_that_a_method_has_is_left_as_it_is() {
+    for kind in kinds() {
+        let database = Database::of_kind(kind);
+        let limits = json!([
+            { "Service": "Mail", "Method": "Send", "Running": 5, "Starts": 100, "PerMs": 60_000 },
+            { "Service": "Maps", "Method": "Locate", "Running": 3 },
+        ]);
+        let config = configured(&database, json!({ "Limits": limits }));
+        let seen = async |serving: &Serving| -> Value {
+            let limits: Value = serde_json::from_str(&serving.get("api/v1/limits").await.body).expect("is JSON");
+            let limits = limits["limits"].as_array().expect("is a list").clone();
+            limits.into_iter().map(|limit| limit["limit"].clone()).collect()
+        };
+        let serving = Serving::start(&["--config", &config]).await;
+        let pace = json!({"count": 100, "per_ms": 60_000});
+        let both = json!({"running": 5, "starts": pace});
+        assert_eq!(seen(&serving).await, json!([both, {"running": 3, "starts": null}]));
+        Way::database(&database.url())
+            .ends(0, &["limit", "set", "Maps", "Locate", "--running", "9"])
+            .await;
+        serving.stop().await;
+        let serving = Serving::start(&["--config", &config]).await;
+        assert_eq!(seen(&serving).await, json!([both, {"running": 9, "starts": null}]));
+        serving.stop().await;
+    }
+}
+
 #[actix_rt::test]
 async fn a_hangup_takes_over_what_can_change() {
     let database = Database::of_kind(Kind::Sqlite);
@@ -143,6 +172,7 @@ async fn a_hangup_takes_over_what_can_change() {
     let mut good = config(7, TOKEN, 30.0, json!([hook(&url)]));
     good["Themes"]["imports"] = json!({ "WorkerNum": 4 });
     good["AsyncTask"]["WorkerNum"] = json!(5);
+    good["Limits"] = json!([{ "Service": "Mail", "Method": "Send", "Running": 5 }]);
     written(&file, &good);
     serving.signal("HUP");
     let said = serving.says("is taken over").await;
@@ -153,6 +183,8 @@ async fn a_hangup_takes_over_what_can_change() {
     tokio::time::timeout(PATIENCE, calls.recv())
         .await
         .expect("the new job fires");
+    let limits = serving.send("GET", "api/v1/limits", Some(TOKEN)).await.body;
+    assert!(limits.contains(r#""limit":{"running":5,"#), "{limits}");
 
     // A token that is revoked opens nothing any more.
     let mut revoked = config(7, "another-0123456789", 20.0, json!([]));
@@ -214,6 +246,8 @@ async fn read_only_changes_nothing_by_any_route() {
         let path = format!("api/v1{}", route.path.replace("/wait", "/wait?wait_ms=0"))
             .replace("{theme}", "later")
             .replace("{name}", "report")
+            .replace("{service}", "Demo")
+            .replace("{method}", "Echo")
             .replace("{node}", served.gaia.node_id())
             .replace(
                 "{id}",
@@ -270,6 +304,19 @@ async fn bad_configurations_are_refused_before_anything_starts() {
         (
             json!({"Jobs": {"Declared": [hook("no url"), hook("http://127.0.0.1/")]}}),
             &["Jobs.Declared[0] (\"sync\")", "URL", "an earlier job has this job_name"],
+        ),
+        (
+            json!({"Limits": [{"Service": "Mail", "Method": "Send", "Runing": 5}]}),
+            &["Limits[0]", "`Running`"],
+        ),
+        (
+            json!({"Limits": [{"Service": "Mail", "Method": "Send"}, {"Service": "Mail", "Method": "Send", "Running": 0, "PerMs": 5}]}),
+            &[
+                "Limits[0] (Mail.Send): the limit limits nothing",
+                "Limits[1] (Mail.Send): an earlier limit is of this method",
+                "Limits[1] (Mail.Send): one of Starts and PerMs alone says nothing",
+                "Limits[1] (Mail.Send): 0 tasks at once",
+            ],
         ),
         (
             json!({"Http": {"Listen": "0.0.0.0:0"}}),

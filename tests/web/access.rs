@@ -8,6 +8,7 @@ use crate::client::{API, LIMITED, PRODUCER, Served, VIEWER};
 /// The path of a route, with something for each variable part.
 fn path(pattern: &str) -> String {
     let path = pattern.replace("{id}", "1").replace("{theme}", "demo");
+    let path = path.replace("{service}", "Demo").replace("{method}", "Echo");
     format!("{API}{}", path.replace("{name}", "report"))
 }
 

@@ -91,9 +91,12 @@ async fn every_change_of_an_operator_has_an_entry() {
         let path = route.path.replace("{id}", id).replace("{theme}", "demo");
         let path = path
             .replace("{node}", served.gaia.node_id())
-            .replace("{name}", "report");
+            .replace("{name}", "report")
+            .replace("{service}", "Demo")
+            .replace("{method}", "Echo");
         let body = match route.action {
             Some("theme.resize" | "node.resize") => json!({"workers": 2}).to_string(),
+            Some("limit.set") => json!({"running": 2}).to_string(),
             Some("task.bulk") => json!({"action": "cancel", "filter": {"themes": ["other"]}}).to_string(),
             Some("job.add") => JOB.replace('{', r#"{"job_name":"added","#),
             Some("job.ensure") => JOB.to_owned(),
@@ -135,7 +138,7 @@ async fn every_change_of_an_operator_has_an_entry() {
         }
     }
     assert_eq!(quiet, 11);
-    assert!(audited >= 18, "{audited}");
+    assert!(audited >= 20, "{audited}");
     let known = [
         "job.add",
         "job.cancel",
@@ -145,6 +148,8 @@ async fn every_change_of_an_operator_has_an_entry() {
         "job.ensure",
         "job.run",
         "job.update",
+        "limit.remove",
+        "limit.set",
         "node.resize",
         "operation.cancel",
         "task.bulk",
@@ -448,6 +453,7 @@ async fn a_caller_who_may_not_change_anything_makes_no_entry() {
     for route in ROUTES.iter().filter(|route| route.changes) {
         let path = route.path.replace("{id}", "1").replace("{theme}", "demo");
         let path = path.replace("{node}", "a").replace("{name}", "report");
+        let path = path.replace("{service}", "Demo").replace("{method}", "Echo");
         served
             .send_as(VIEWER, route.method, &path, "")
             .await

@@ -20,7 +20,8 @@ const MIB: usize = 1 << 20;
 /// A path below the API's, with something for each variable part.
 fn path(pattern: &str, id: &str, name: &str) -> String {
     let path = pattern.replace("{id}", id).replace("{theme}", name);
-    path.replace("{name}", name).replace("{node}", name)
+    let path = path.replace("{name}", name).replace("{node}", name);
+    path.replace("{service}", name).replace("{method}", name)
 }
 
 /// What the server answers, until it closes the connection or the answer is whole.
@@ -240,7 +241,7 @@ async fn strange_names_and_ids_are_refused_or_found_on_every_route() {
                 assert!([400, 404, 422].contains(&answer.status), "{route:?} {id}: {answer:?}");
             }
         }
-        if ["{theme}", "{name}", "{node}"]
+        if ["{theme}", "{name}", "{node}", "{service}"]
             .iter()
             .any(|part| route.path.contains(part))
         {

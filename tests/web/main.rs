@@ -22,6 +22,7 @@ mod jobs;
 mod limits;
 mod logins;
 mod logs;
+mod method_limits;
 mod metrics;
 mod names;
 mod openapi;

@@ -74,7 +74,8 @@ fn operation(route: &Route) -> &'static Value {
 /// The path of a route, with something for each variable part.
 fn path_of(route: &Route) -> String {
     let path = route.path.replace("{id}", "1").replace("{theme}", "demo");
-    path.replace("{name}", "report").replace("{node}", "nobody")
+    let path = path.replace("{name}", "report").replace("{node}", "nobody");
+    path.replace("{service}", "Demo").replace("{method}", "Echo")
 }
 
 /// An unknown parameter is answered with those that are known.
@@ -266,6 +267,11 @@ async fn each_route_answers_as_described() {
         send("GET", path, "").await;
     }
     send("POST", "/themes/demo/resume", "").await;
+
+    let limit = r#"{"running":5,"starts":{"count":100,"per_ms":60000},"reason":"the provider is slow"}"#;
+    send("PUT", "/limits/Demo/Echo", limit).await;
+    send("GET", "/limits", "").await;
+    send("DELETE", "/limits/Demo/Echo", "").await;
 
     let nodes = value("GET", "/nodes", "").await;
     let node = nodes["nodes"][0]["id"].as_str().expect("a node").to_owned();

@@ -215,6 +215,126 @@ async fn workers_are_set_on_all_nodes_and_on_one() {
 }
 
 #[actix_rt::test]
+async fn a_method_is_limited_and_its_limit_lifted() {
+    let served = Served::start().await;
+    served.is_told().await;
+    let method = "methods?service=Demo&method=Gate";
+    let page = served.sees(&format!("/{method}")).await;
+    has_all(&page, &["action=\"limits/Demo/Gate\"", "blank: any number"]);
+    has_none(&page, &["limits/Demo/Gate/remove"]);
+    // Without a limit there is no table of limits.
+    has_none(&served.sees("/methods").await, &["Limits", "limits/"]);
+
+    let set = async |running: &str, starts: &str| {
+        let fields = [
+            ("back", method),
+            ("running", running),
+            ("starts", starts),
+            ("per", "2"),
+            ("unit", "min"),
+            ("reason", "as the provider asks"),
+        ];
+        served.post(OPERATOR, "/limits/Demo/Gate", &fields).await
+    };
+    let answer = set("2", "1000").await;
+    assert_eq!(answer.leads_to(), format!("./../../{method}&done=limit.set"));
+    let limit = served.get("/limits").await.with(200)["limits"][0]["limit"].clone();
+    assert_eq!(
+        limit,
+        json!({"running": 2, "starts": {"count": 1000, "per_ms": 120_000}})
+    );
+    for n in 0..3 {
+        served.add_task("demo", "Gate", json!(n)).await;
+    }
+    eventually("the third task waits", async || {
+        let limit = served.get("/limits").await.with(200)["limits"][0].clone();
+        (limit["slots"] == 2 && limit["waits"] == true).then_some(())
+    })
+    .await;
+    let page = served.sees("/methods?done=limit.set").await;
+    has_all(
+        &page,
+        &[
+            "The method is limited.",
+            "<h2>Limits</h2>",
+            "2 / 2",
+            "1,000 in 2 min",
+            "tasks wait",
+            "value=\"1000\"",
+            "<option value=\"min\" selected>",
+            "action=\"limits/Demo/Gate/remove\"",
+        ],
+    );
+    has_all(
+        &served.sees_in_chinese("/methods").await,
+        &[
+            "<h2>方法限流</h2>",
+            "每 2 分钟 1,000 个",
+            "有任务在等待",
+            "设置限流",
+            "解除限流",
+        ],
+    );
+    has_all(
+        &served.sees(&format!("/{method}")).await,
+        &["<dt>Limit</dt>", "2 / 2", "1,000 in 2 min", "tasks wait"],
+    );
+    has_all(
+        &served.sees("/audit").await,
+        &["Limit a method", "Demo.Gate", "as the provider asks"],
+    );
+    has_none(
+        &served.sees("/methods?service=Demo&method=Echo").await,
+        &["<dt>Limit</dt>"],
+    );
+    let page = served.page(VIEWER, "/methods").await;
+    has_all(page.html(200), &["<h2>Limits</h2>", "2 / 2"]);
+    has_none(page.html(200), &["limits/Demo"]);
+    for path in ["/methods", "/methods?service=Demo&method=Gate"] {
+        let page = served.page(LIMITED, path).await;
+        has_none(page.html(200), &["Limits", "Set limit", "<dt>Limit</dt>"]);
+    }
+
+    // Blank fields: any number.
+    set("", "5").await.leads_to();
+    has_all(&served.sees("/methods").await, &["5 in 2 min"]);
+    set("3", "").await.leads_to();
+    let limit = served.get("/limits").await.with(200)["limits"][0]["limit"].clone();
+    assert_eq!(limit, json!({"running": 3, "starts": null}));
+    for bad in ["", "0", "many", "-1", "1000001"] {
+        set(bad, "").await.html(422);
+    }
+    let fields = [("back", "methods"), ("reason", "")];
+    let remove = async || served.post(OPERATOR, "/limits/Demo/Gate/remove", &fields).await;
+    assert_eq!(remove().await.leads_to(), "./../../../methods?done=limit.remove");
+    has_all(remove().await.html(404), &["has no limit"]);
+    has_none(&served.sees("/methods").await, &["Limits"]);
+    has_all(&served.sees("/audit").await, &["Lift the limit of a method"]);
+    served.gate.let_pass(3);
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn names_of_limited_methods_are_escaped() {
+    let served = Served::start().await;
+    for name in ["a/b", "..", "订单 <b>", "a?b#c&d=\"e\"'"] {
+        let path = format!("limits/{}/{}", escaped(name), escaped("<i>"));
+        let fields = [("back", "methods"), ("running", "1"), ("reason", "")];
+        served.post(OPERATOR, &format!("/{path}"), &fields).await.leads_to();
+        let page = served.sees("/methods").await;
+        has_none(&page, &["<i>", "<b>"]);
+        has_all(&page, &["&lt;i&gt;"]);
+        // Browsers reach no path with such a part.
+        assert_eq!(page.contains("limits/"), name != "..", "{name}");
+        served
+            .post(OPERATOR, &format!("/{path}/remove"), &fields[..1])
+            .await
+            .leads_to();
+    }
+    served.stop().await;
+}
+
+#[actix_rt::test]
 async fn pages_of_themes_with_strange_names_work_and_escape_them() {
     let served = Served::start().await;
     for (name, shown) in [
@@ -649,6 +769,8 @@ async fn a_viewer_sees_every_page_and_no_form_that_changes_anything() {
         ("/themes/demo/resume".to_owned(), ""),
         ("/themes/demo/workers".to_owned(), "1"),
         (format!("/nodes/{node}/themes/demo/workers"), "1"),
+        ("/limits/Demo/Echo".to_owned(), ""),
+        ("/limits/Demo/Gate/remove".to_owned(), ""),
     ];
     for (path, workers) in forms {
         let fields = [("back", ""), ("reason", "no"), ("workers", workers)];

@@ -134,6 +134,7 @@ async fn a_producer_adds_and_does_nothing_else() {
     for route in ROUTES {
         let path = route.path.replace("{id}", "1").replace("{theme}", THEME);
         let path = path.replace("{name}", "report").replace("{node}", "n");
+        let path = path.replace("{service}", "S").replace("{method}", "M");
         // A body that is no JSON: nothing is changed.
         let body = if route.method == "GET" { "" } else { "!" };
         let answer = served.send_as(PRODUCER, route.method, &path, body).await;

@@ -83,6 +83,18 @@ pub(super) const FORMS: &[Form] = &[
         )
     },
     Form {
+        method: "PUT",
+        ..form("/limits/{service}/{method}", "/limits/{service}/{method}", limit)
+    },
+    Form {
+        method: "DELETE",
+        ..form(
+            "/limits/{service}/{method}/remove",
+            "/limits/{service}/{method}",
+            nothing,
+        )
+    },
+    Form {
         again: Some(jobs::again),
         ..form("/jobs", "/jobs", jobs::definition)
     },
@@ -229,6 +241,37 @@ fn workers_or_own(fields: &mut Query) -> Result<Value, Problem> {
 fn workers(fields: &mut Query) -> Result<Value, Problem> {
     let workers = fields.text("workers").unwrap_or_default();
     Ok(json!({ "workers": whole("workers", workers.trim())? }))
+}
+
+/// A number, if the field is not blank.
+fn number(fields: &mut Query, name: &'static str) -> Result<Option<i64>, Problem> {
+    let text = fields.text(name).unwrap_or_default();
+    match text.trim() {
+        "" => Ok(None),
+        number => whole(name, number).map(Some),
+    }
+}
+
+/// Units of times in forms, with their milliseconds.
+pub(super) const UNITS: [(&str, u32); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("min", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+/// A limit. Without a number of starts their time says nothing.
+fn limit(fields: &mut Query) -> Result<Value, Problem> {
+    let (running, starts) = (number(fields, "running")?, number(fields, "starts")?);
+    let (per, unit) = (fields.text("per").unwrap_or_default(), fields.text("unit"));
+    let Some(count) = starts else {
+        return Ok(json!({ "running": running, "starts": null }));
+    };
+    let unit = UNITS.iter().find(|(code, _)| unit.as_deref() == Some(*code));
+    let (_, unit) = unit.ok_or_else(|| Problem::invalid(vec![Fault::of("the form holds no unit of time")]))?;
+    let per_ms = whole("per", per.trim())?.saturating_mul(i64::from(*unit));
+    Ok(json!({ "running": running, "starts": { "count": count, "per_ms": per_ms } }))
 }
 
 pub(super) fn whole(name: &str, text: &str) -> Result<i64, Problem> {

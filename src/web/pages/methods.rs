@@ -6,12 +6,13 @@ use maud::{Markup, html};
 
 use super::{
     layout::{Page, Place},
+    limits,
     parts::{empty, method_link, node_link, number, task_link, theme_link, time_or_none, with_query},
     past::{self, Past, bad, failure_share, method_of, quantile, quantiles, runs, theme_choice},
     view::View,
 };
 use crate::{
-    admin::{GetMethods, MethodInfo, SearchTasks},
+    admin::{GetMethods, MethodInfo, MethodLimit, SearchTasks},
     domain::{ErrorsSince, Figures, GetHistory, TaskFilter, TaskStatus, TaskSummary, Times, check_theme},
     error::Error,
     registry::MethodName,
@@ -69,6 +70,13 @@ struct Served {
     unserved: u64,
 }
 
+/// What the page of one method shows.
+struct Seen<'a> {
+    served: &'a [Served],
+    past: &'a Past,
+    limit: Option<&'a MethodLimit>,
+}
+
 /// A method, as a row of the table shows it.
 struct Row {
     info: MethodInfo,
@@ -95,9 +103,23 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     let known: Vec<String> = known.into_iter().map(|info| info.theme).collect();
     let served = served(&call, asked.theme.as_deref()).await?;
     let past = Past::read(&call, &view, asked.since, asked.history(&view)).await?;
-    let body = match (&asked.service, &asked.method) {
-        (Some(service), Some(method)) => one(&call, &view, &asked, (service, method), &served, &past).await?,
-        _ => all(&view, &asked, &known, served, &past),
+    let limits = limits::seen(&call).await?;
+    let limits: Vec<&MethodLimit> = limits
+        .iter()
+        .filter(|limit| asked.has(&limit.service, &limit.method))
+        .collect();
+    let body = if let (Some(service), Some(method)) = (&asked.service, &asked.method) {
+        let seen = Seen {
+            served: &served,
+            past: &past,
+            limit: limits.first().copied(),
+        };
+        one(&call, &view, &asked, (service, method), &seen).await?
+    } else {
+        html! {
+            (all(&view, &asked, &known, served, &past))
+            @if !limits.is_empty() { (limits::card(&view, &limits)) }
+        }
     };
     Ok(Page {
         title: match (&asked.service, &asked.method) {
@@ -263,13 +285,13 @@ async fn one(
     view: &View,
     asked: &Asked,
     (service, method): (&str, &str),
-    served: &[Served],
-    past: &Past,
+    seen: &Seen<'_>,
 ) -> Result<Markup, Problem> {
-    let words = view.words;
+    let (words, past) = (view.words, seen.past);
     let theme = asked.theme.as_deref();
     let failed = failed(call, asked).await?;
-    let info = served
+    let info = seen
+        .served
         .iter()
         .map(|served| &served.info)
         .find(|info| (&*info.service, &*info.method) == (service, method));
@@ -283,9 +305,12 @@ async fn one(
             h1.mono { (service) "." (method) }
             @if let Some(theme) = theme { span.tag { (words.theme) " " (theme_link(view, theme)) } }
             (past::tabs(view, asked.since, |since| asked.url(since)))
-            div.actions { a.button href=(view.to(&with_query("tasks", &tasks))) { (words.tasks) } }
+            div.actions {
+                (limits::buttons(view, (service, method), seen.limit))
+                a.button href=(view.to(&with_query("tasks", &tasks))) { (words.tasks) }
+            }
         }
-        (figures(view, asked, info, past))
+        (figures(view, asked, info, seen))
         section.card { h2 { (words.ends_in_time) } (past.ends_chart(view)) }
         div.columns {
             section.card { h2 { (words.times_in_time) } (past.times_chart(view, "ran-table", words.times_in_time, ran)) }
@@ -319,12 +344,13 @@ fn waited(figures: &Figures) -> &Times {
     &figures.waited
 }
 
-fn figures(view: &View, asked: &Asked, info: Option<&MethodInfo>, past: &Past) -> Markup {
+fn figures(view: &View, asked: &Asked, info: Option<&MethodInfo>, seen: &Seen<'_>) -> Markup {
     let words = view.words;
-    let figures = past.sum(|_| true);
+    let figures = seen.past.sum(|_| true);
     html! {
         dl.figures {
             @if let Some(due) = info.and_then(|info| info.due) { div { dt { (words.due) } dd { (number(due)) } } }
+            @if let Some(limit) = seen.limit { (limits::figure(view, limit)) }
             div { dt { (words.runs) } dd { (number(runs(&figures))) } }
             div { dt { (words.failure_share) } dd { (failure_share(view, &figures, asked.theme.as_deref().unwrap_or_default(), asked.since)) } }
             div { dt { (words.failed) } dd { (number(bad(&figures))) } }

@@ -11,6 +11,7 @@ mod bulk;
 mod errors;
 mod jobs;
 mod layout;
+mod limits;
 mod log;
 mod methods;
 mod nodes;

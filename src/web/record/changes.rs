@@ -1,4 +1,4 @@
-//! What a change sets, with the values before it: the workers of a theme or of a node, the definition of a job.
+//! What a change sets, with the values before it: the workers of a theme or of a node, the limit of a method, the definition of a job.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use url::Url;
 use crate::{
     domain::{AuditChange, Job, NewJob},
     error::Error,
-    web::{call::Call, jobs::keep_hidden, problem::Problem, routes::Route},
+    web::{call::Call, jobs::keep_hidden, method_limits, problem::Problem, routes::Route},
 };
 
 /// Fields whose values may be secret or long: the entry has only that they change.
@@ -34,6 +34,8 @@ pub(super) async fn of(call: &Call, route: &Route) -> Result<Changed, Problem> {
     match (route.action, route.path) {
         (Some("theme.resize"), _) => theme_resized(call).await,
         (Some("node.resize"), _) => node_resized(call).await,
+        (Some("limit.set"), _) => limit_set(call).await,
+        (Some("limit.remove"), _) => limit_removed(call).await,
         (Some("job.add"), _) => Ok(added(call)),
         (Some("job.ensure"), _) => ensured(call).await,
         (Some(action), path) if path.starts_with("/jobs/{id}") => of_job(call, action).await,
@@ -82,6 +84,34 @@ fn resized(call: &Call, before: Option<usize>) -> Changed {
         name: None,
         changes: change.into_iter().collect(),
     }
+}
+
+// ---- limits ----
+
+async fn limit_set(call: &Call) -> Result<Changed, Problem> {
+    let Ok(new) = method_limits::asked(call) else {
+        return Ok(Changed::default());
+    };
+    limit_changed(call, &fields(&new)).await
+}
+
+async fn limit_removed(call: &Call) -> Result<Changed, Problem> {
+    limit_changed(call, &Map::new()).await
+}
+
+/// The fields that the limit has before the call and behind it.
+async fn limit_changed(call: &Call, after: &Map<String, Value>) -> Result<Changed, Problem> {
+    let (service, method) = method_limits::named(call)?;
+    let before = method_limits::found(call, &service, &method).await?;
+    let before = before.map_or_else(Map::new, |before| fields(&before.limit));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changes = names
+        .into_iter()
+        .filter_map(|field| changed(field, before.get(field).cloned(), after.get(field).cloned()));
+    Ok(Changed {
+        name: None,
+        changes: changes.collect(),
+    })
 }
 
 // ---- jobs ----

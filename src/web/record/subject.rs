@@ -8,7 +8,7 @@ use crate::{
     domain::{AuditChange, BulkTasks, MAX_TARGET_CHARS, TaskFilter, check_theme},
     error::Error,
     line::OneLine,
-    web::{call::Call, problem::Problem, routes::Route},
+    web::{call::Call, method_limits, problem::Problem, routes::Route},
 };
 
 /// What a call is about.
@@ -32,6 +32,9 @@ pub(super) async fn of(call: &Call, route: &Route) -> Result<Subject, Problem> {
     let target = match (route.path, variable) {
         ("/tasks/bulk", _) => return Ok(of_bulk(call, route)),
         ("/jobs", _) => serde_json::from_slice(&call.body).ok().map(|job: Named| job.job_name),
+        ("/limits/{service}/{method}", _) => method_limits::named(call)
+            .ok()
+            .map(|(service, method)| format!("{service}.{method}")),
         (_, Some(variable)) => call.name(variable).ok(),
         _ => None,
     };

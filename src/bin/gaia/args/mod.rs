@@ -3,6 +3,7 @@
 mod alert;
 mod audit;
 mod job;
+mod limit;
 mod node;
 mod operation;
 mod others;
@@ -20,6 +21,7 @@ pub use self::{
     alert::AlertCommand,
     audit::AuditCommand,
     job::{AddJob, EditJob, JobCommand, JobFields, JobList, JobRef, RunList},
+    limit::{LimitCommand, MethodRef, SetLimit},
     node::NodeCommand,
     operation::OperationCommand,
     others::{CheckArgs, CompletionArgs, ManArgs, MethodCommand, MigrateArgs, TopArgs},
@@ -124,6 +126,9 @@ pub enum Command {
     /// Methods that the nodes serve
     #[command(subcommand)]
     Method(MethodCommand),
+    /// Limits of methods: how many tasks run at once, and how many start in a time
+    #[command(subcommand, after_help = limit::EXAMPLES)]
+    Limit(LimitCommand),
     /// Bulk operations, the changes of many tasks
     #[command(subcommand)]
     Operation(OperationCommand),

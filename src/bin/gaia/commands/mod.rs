@@ -7,6 +7,7 @@ mod completion;
 mod demo;
 mod input;
 mod job;
+mod limit;
 mod method;
 mod metrics;
 mod migrate;
@@ -29,6 +30,7 @@ pub async fn run(session: &Session, command: Command) -> Result {
         Command::Job(command) => job::run(session, command).await,
         Command::Node(command) => node::run(session, command).await,
         Command::Method(command) => method::run(session, command).await,
+        Command::Limit(command) => limit::run(session, command).await,
         Command::Operation(command) => operation::run(session, command).await,
         Command::Alert(command) => alert::run(session, command).await,
         Command::Audit(command) => audit::run(session, command).await,

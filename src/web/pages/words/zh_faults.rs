@@ -32,6 +32,29 @@ pub(super) const FAULTS: &[Row] = &[
     ),
     ("{} is {}, expected a whole number", "“{0:label}”为 {1}，应为整数"),
     ("{} holds something else than {}", "“{0:label}”的内容格式不正确"),
+    // Limits of methods.
+    (
+        "the limit limits nothing: say how many tasks may run at once, or how many may start in a time; to lift a limit, remove it",
+        "请填写“同时执行”或“开始数”；不再需要限流时，请解除限流",
+    ),
+    (
+        "{} tasks at once: 1 to {} may run; with none of them the method would stand still, for which its theme can be paused",
+        "同时执行数为 {0}，应为 1 到 {1}；要让方法停下，请暂停它所在的主题",
+    ),
+    (
+        "{} starts: 1 to {} in a time are possible",
+        "开始数为 {0}，应为 1 到 {1}",
+    ),
+    (
+        "starts in {}: the time is 1 ms to 366 days",
+        "时间长度为 {0}，应为 1 毫秒到 366 天",
+    ),
+    (
+        "{} methods have limits, and no more can; remove limits that are not needed",
+        "已有 {0} 个方法设置了限流，不能再增加；请解除不需要的限流",
+    ),
+    ("the method {} has no limit", "方法 {0} 没有限流"),
+    ("the form holds no unit of time", "表单里没有时间单位"),
     // The search line.
     (
         "this quote has no end; write \\\" for a quote as such",
@@ -405,6 +428,14 @@ pub(super) const FAULTS: &[Row] = &[
     (
         "unknown variant {}, expected one of {} at line {} column {}",
         "未知的值 {0}，应为 {1} 之一",
+    ),
+    (
+        "invalid value: integer `{}`, expected u32 at line {} column {}",
+        "值 {0} 不正确，应为从 0 开始的整数",
+    ),
+    (
+        "invalid value: integer `{}`, expected u64 at line {} column {}",
+        "值 {0} 不正确，应为从 0 开始的整数",
     ),
     (
         "invalid value: integer `{}`, expected usize at line {} column {}",

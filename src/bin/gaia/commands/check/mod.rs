@@ -2,6 +2,7 @@
 
 mod finding;
 mod job;
+mod limit;
 mod task;
 mod theme;
 mod whole;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     finding::{Findings, word},
+    limit,
     theme::{self, Theme},
 };
 use crate::{
@@ -152,7 +153,11 @@ async fn waiting(api: &Api, findings: &mut Findings, task: &Fields, status: &str
     let theme = Theme::read(api, &task.text("theme")).await?;
     theme::is_open(api, findings, &theme);
     theme::has_workers(findings, &theme);
-    serves(api, findings, task, &theme).await
+    serves(api, findings, task, &theme).await?;
+    if due.is_none() {
+        limit::of_task(api, findings, task).await?;
+    }
+    Ok(())
 }
 
 fn view(api: &Api) -> crate::output::View {

@@ -1,6 +1,9 @@
 //! Why the tasks of a theme do not run.
 
-use super::finding::{Findings, word};
+use super::{
+    finding::{Findings, word},
+    limit,
+};
 use crate::{
     api::{Api, Fields, Pairs},
     commands::{method, theme::note},
@@ -43,6 +46,7 @@ pub async fn look(api: &Api, findings: &mut Findings, name: &str) -> Result<()> 
     is_open(api, findings, &theme);
     has_workers(findings, &theme);
     is_served(api, findings, &theme).await?;
+    limit::of_theme(api, findings, name).await?;
     waits(api, findings, &theme);
     errors(api, findings, name).await
 }

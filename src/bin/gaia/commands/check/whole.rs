@@ -1,8 +1,8 @@
-//! The whole installation: database, clocks, nodes, themes, jobs, alerts.
+//! The whole installation: database, clocks, nodes, themes, limits, jobs, alerts.
 
 use chrono::TimeDelta;
 
-use super::{finding::Findings, job, theme};
+use super::{finding::Findings, job, limit, theme};
 use crate::{
     api::{Api, Fields},
     commands::node,
@@ -22,6 +22,7 @@ pub async fn look(session: &Session, api: &Api, findings: &mut Findings) -> Resu
     for info in api.get(&["themes"]).send().await?.fields()?.list("themes") {
         theme::look_briefly(api, findings, &info.text("theme")).await?;
     }
+    limit::look_at_all(api, findings).await?;
     // Callers who are limited to themes see no jobs.
     match job::look_at_all(api, findings, &nodes).await {
         Err(failure) if failure.exit == Exit::NoRight => findings.note("the caller may not see jobs", &[]),

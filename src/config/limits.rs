@@ -1,0 +1,24 @@
+//! Section `Limits`.
+
+use serde::{Deserialize, Serialize};
+
+/// A limit of the section `Limits`: how many tasks of a method may run at once in the whole cluster, and how many may start in a time. See
+/// [`GaiaBuilder::limit`](crate::GaiaBuilder::limit).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LimitConfig {
+    /// The service.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// How many may run at once. Default: any number.
+    #[serde(default)]
+    pub running: Option<u32>,
+    /// How many may start in the time `PerMs`. Default: any number.
+    #[serde(default)]
+    pub starts: Option<u32>,
+    /// The time in which `Starts` may start, in milliseconds.
+    #[serde(default)]
+    pub per_ms: Option<u64>,
+}

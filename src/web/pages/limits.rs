@@ -1,0 +1,186 @@
+//! Limits of methods: a table of them, their use, and the forms that change them.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use super::{
+    act::UNITS,
+    parts::{Action, bar, hash, method_link, number},
+    view::{View, encoded},
+};
+use crate::{
+    admin::MethodLimit,
+    domain::{Limit, Pace},
+    web::{call::Call, method_limits, permission::Permission, problem::Problem},
+};
+
+/// The limits. Callers who are limited to themes see none.
+pub(super) async fn seen(call: &Call) -> Result<Vec<MethodLimit>, Problem> {
+    match call.caller.sees_all_themes() {
+        true => method_limits::seen(call).await,
+        false => Ok(Vec::new()),
+    }
+}
+
+/// The methods that have limits.
+pub(super) fn card(view: &View, limits: &[&MethodLimit]) -> Markup {
+    let words = view.words;
+    html! {
+        section.card.flush {
+            h2 { (words.limits) }
+            div.scroll { table.cards {
+                thead { tr {
+                    th scope="col" { (words.method) }
+                    th scope="col" { (words.at_once) }
+                    th scope="col" { (words.starts) }
+                    th scope="col" { span.visually-hidden { (words.action) } }
+                } }
+                tbody {
+                    @for limit in limits {
+                        tr id={ "limit-" (hash(&format!("{}\n{}", limit.service, limit.method))) } {
+                            td.lead { (method_link(view, None, &limit.service, &limit.method)) }
+                            td.nowrap data-label=(words.at_once) { (at_once(limit)) " " (waits(view, limit)) }
+                            td.nowrap data-label=(words.starts) { (pace(view, limit)) }
+                            td { div.actions.end { (buttons(view, (&limit.service, &limit.method), Some(limit))) } }
+                        }
+                    }
+                }
+            } }
+        }
+    }
+}
+
+/// How many slots are used, of how many.
+fn at_once(limit: &MethodLimit) -> Markup {
+    html! {
+        @match limit.limit.running {
+            Some(most) => {
+                (bar(usize::try_from(limit.slots).unwrap_or(usize::MAX), most as usize)) " "
+                (number(limit.slots)) " / " (number(most))
+            }
+            None => span.faint { "–" },
+        }
+    }
+}
+
+fn pace(view: &View, limit: &MethodLimit) -> Markup {
+    html! {
+        @match limit.limit.starts {
+            Some(Pace { count, per }) => ((view.words.pace)(count.into(), per)),
+            None => span.faint { "–" },
+        }
+    }
+}
+
+fn waits(view: &View, limit: &MethodLimit) -> Markup {
+    html! { @if limit.waits { span.tag.warn { (view.words.tasks_wait) } } }
+}
+
+/// The limit among the figures of its method.
+pub(super) fn figure(view: &View, limit: &MethodLimit) -> Markup {
+    let has_slots = limit.limit.running.is_some();
+    html! {
+        div {
+            dt { (view.words.limit) }
+            dd {
+                @if has_slots { (at_once(limit)) }
+                @if limit.limit.starts.is_some() {
+                    @if has_slots { small { (pace(view, limit)) } } @else { (pace(view, limit)) }
+                }
+                @if limit.waits { small { (waits(view, limit)) } }
+            }
+        }
+    }
+}
+
+/// Sets the limit of a method, or lifts it. Browsers reach no path with a name that stands for a folder.
+pub(super) fn buttons(view: &View, (service, method): (&str, &str), limit: Option<&MethodLimit>) -> Markup {
+    let words = view.words;
+    let to = format!("limits/{}/{}", encoded(service), encoded(method));
+    let about = format!("{service}.{method}");
+    let set = Action {
+        code: "limit.set",
+        to: to.clone(),
+        name: words.set_limit,
+        about: &about,
+        question: Some((words.really)("limit.set").to_owned()),
+        is_dangerous: false,
+        fields: fields(view, limit.map(|limit| limit.limit)),
+        back: None,
+    };
+    let remove = Action {
+        code: "limit.remove",
+        to: format!("{to}/remove"),
+        name: words.lift_limit,
+        about: &about,
+        question: Some((words.really)("limit.remove").to_owned()),
+        is_dangerous: true,
+        fields: html! {},
+        back: None,
+    };
+    let has_path = ![service, method].iter().any(|name| matches!(*name, "." | ".."));
+    html! {
+        @if has_path && view.caller.sees_all_themes() && view.caller.may(Permission::Resize) {
+            (set.button(view))
+            @if limit.is_some() { (remove.button(view)) }
+        }
+    }
+}
+
+fn fields(view: &View, limit: Option<Limit>) -> Markup {
+    let words = view.words;
+    let running = limit.and_then(|limit| limit.running);
+    let starts = limit.and_then(|limit| limit.starts);
+    let per = starts.map(|pace| in_unit(pace.per));
+    let unit = per.map_or("min", |(_, unit)| unit);
+    html! {
+        label { (words.at_once) " – " (words.blank_is_any)
+            input type="number" name="running" min="1" max="1000000" inputmode="numeric" value=[running];
+        }
+        label { (words.starts_count) " – " (words.blank_is_any)
+            input type="number" name="starts" min="1" max="1000000" inputmode="numeric" value=[starts.map(|pace| pace.count)];
+        }
+        div.pair {
+            label { (words.starts_per)
+                input type="number" name="per" min="1" inputmode="numeric" value=(per.map_or(1, |(number, _)| number));
+            }
+            label { (words.time_unit)
+                select name="unit" {
+                    @for ((code, _), name) in UNITS.iter().zip(words.time_units) {
+                        option value=(code) selected[*code == unit] { (name) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The time in the largest unit of which it has a whole number.
+fn in_unit(per: Duration) -> (u128, &'static str) {
+    let millis = per.as_millis();
+    let fitting = UNITS
+        .iter()
+        .rev()
+        .find(|(_, unit)| millis.is_multiple_of(u128::from(*unit)));
+    fitting.map_or((millis, "ms"), |(code, unit)| (millis / u128::from(*unit), *code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_the_largest_unit_that_fits() {
+        for (millis, expected) in [
+            (1, (1, "ms")),
+            (1_500, (1_500, "ms")),
+            (90_000, (90, "s")),
+            (60_000, (1, "min")),
+            (7_200_000, (2, "h")),
+            (172_800_000, (2, "d")),
+        ] {
+            assert_eq!(in_unit(Duration::from_millis(millis)), expected);
+        }
+    }
+}
