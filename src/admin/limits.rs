@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use crate::{
-    domain::{InvalidInput, Limit, check_limit},
+    domain::{InvalidInput, Limit, check_limit, check_names},
     error::{Error, ask},
     store::{LimitUse, MOST_LIMITS, StoredLimit},
 };
@@ -94,6 +94,13 @@ impl From<LimitUse> for MethodLimit {
     }
 }
 
+/// The fault of a limit for one method too many.
+pub(crate) fn too_many_limits(most: usize) -> InvalidInput {
+    InvalidInput::one(format!(
+        "{most} methods have limits, and no more can; remove limits that are not needed"
+    ))
+}
+
 impl Admin {
     /// The limits of methods, by service and method, with the slots that are used.
     ///
@@ -143,10 +150,7 @@ impl Admin {
             store.cluster().set_limit(&stored).await?;
             store.cluster().limits().await.map(Some)
         });
-        let Some(limits) = limits.await? else {
-            let fault = format!("{most} methods have limits, and no more can; remove limits that are not needed");
-            return Err(InvalidInput::one(fault).into());
-        };
+        let limits = limits.await?.ok_or_else(|| too_many_limits(most))?;
         self.follow_limits(limits);
         Ok(())
     }
@@ -155,8 +159,9 @@ impl Admin {
     /// ([`GaiaBuilder::limit`](crate::GaiaBuilder::limit)) sets it again at its next start.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Invalid`] for names that no method can have, [`Error::Store`].
     pub async fn remove_limit(&self, remove: RemoveLimit) -> Result<bool, Error> {
+        check_names(&remove.service, &remove.method)?;
         let (removed, limits) = ask(&self.store, |store| async move {
             let removed = store.cluster().remove_limit(&remove.service, &remove.method).await?;
             Ok((removed, store.cluster().limits().await?))

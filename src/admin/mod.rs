@@ -23,6 +23,7 @@ use actix::Addr;
 
 pub(crate) use bulk::{BulkActor, StopBulk};
 pub use jobs::JobBegun;
+pub(crate) use limits::too_many_limits;
 pub use limits::{GetLimits, MethodLimit, RemoveLimit, SetLimit};
 pub use messages::{
     BulkTasks, CancelBulk, CancelTaskById, CountTasks, DeleteTask, EndAudit, ExportTasks, FindJobs, FindRuns,

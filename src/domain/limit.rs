@@ -105,9 +105,16 @@ impl Limit {
 /// Checks a limit and the names of its method.
 pub(crate) fn check_limit(service: &str, method: &str, limit: &Limit) -> Result<(), InvalidInput> {
     let mut faults = Faults::default();
+    faults.include(check_names(service, method));
+    limit.check(&mut faults);
+    faults.into_result()
+}
+
+/// Checks the names of a method.
+pub(crate) fn check_names(service: &str, method: &str) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
     faults.name("service", service, MAX_NAME_CHARS);
     faults.name("method", method, MAX_NAME_CHARS);
-    limit.check(&mut faults);
     faults.into_result()
 }
 

@@ -66,8 +66,8 @@ pub use jobs::{
 };
 pub use json::Json;
 pub(crate) use json::{JsonText, parsed_args};
-pub(crate) use limit::check_limit;
 pub use limit::{Limit, Pace};
+pub(crate) use limit::{check_limit, check_names};
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
 #[cfg(feature = "web")]

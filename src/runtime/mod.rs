@@ -30,7 +30,7 @@ use self::parts::started;
 #[cfg(feature = "web")]
 use crate::remote::Remote;
 use crate::{
-    admin::{Admin, AdminParts, BulkActor, SetLimit},
+    admin::{Admin, AdminParts, BulkActor, SetLimit, too_many_limits},
     alerts::RunningAlerts,
     asynctask::{
         LimitActor, ReleaseActor, Scheduler, SchedulerOptions, SchedulerStatus, ThemeRuntime, ThemeRuntimeConfig,
@@ -46,7 +46,7 @@ use crate::{
     logs::LogWriter,
     node::{BeatNow, HasBegun, LogActor, NodeActor, NodeInfo, PruneActor},
     registry::Registry,
-    store::{Store, StoreError, StoredLimit},
+    store::{MOST_LIMITS, Store, StoreError, StoredLimit},
     threads::{Control, Threads},
 };
 
@@ -277,13 +277,24 @@ impl Gaia {
     /// Limits methods that have no limit, and reads all limits.
     async fn keep_limits(&self, limits: Vec<SetLimit>) -> Result<(), Error> {
         let limits: Vec<StoredLimit> = limits.into_iter().map(SetLimit::stored).collect();
+        let most = usize::try_from(MOST_LIMITS).unwrap_or(usize::MAX);
         let all = ask(&self.0.store, |store| async move {
-            for limit in &limits {
-                store.cluster().keep_limit(limit).await?;
+            let mut there = store.cluster().limits().await?;
+            for limit in limits {
+                let is_there = |other: &StoredLimit| (&other.service, &other.method) == (&limit.service, &limit.method);
+                if there.iter().any(is_there) {
+                    continue;
+                }
+                if there.len() >= most {
+                    return Ok(None);
+                }
+                store.cluster().keep_limit(&limit).await?;
+                there.push(limit);
             }
-            store.cluster().limits().await
+            store.cluster().limits().await.map(Some)
         });
-        self.0.themes.limits().follow(all.await?);
+        let all = all.await?.ok_or_else(|| too_many_limits(most))?;
+        self.0.themes.limits().follow(all);
         Ok(())
     }
 
