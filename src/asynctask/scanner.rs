@@ -244,7 +244,8 @@ impl ScannerActor {
         self.lacks_permits = scan.lacks_permits;
         let next = match scan.claimed {
             Some(Ok(mut claimed)) => {
-                let (tasks, count) = (std::mem::take(&mut claimed.tasks), claimed.tasks.len());
+                let tasks = std::mem::take(&mut claimed.tasks);
+                let count = tasks.len();
                 self.dispatch(tasks, scan.permits, scan.term);
                 let (next, took_all) = match scan.look_for {
                     LookFor::AnyTask => self.claimed(&claimed, count, scan.limit),
