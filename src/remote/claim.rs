@@ -29,6 +29,9 @@ const MOST_BYTES: usize = 16 << 20;
 const POLL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// For so long a claim waits for permits, even if its worker does not wait for tasks.
+const PERMITS: Duration = Duration::from_millis(500);
+
 /// A worker that waits for permits asks at least so often.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -63,7 +66,8 @@ impl ClaimTasks {
 impl Remote {
     /// Claims tasks for a worker; waits for some if none is due.
     pub(crate) async fn claim(&self, asked: ClaimTasks) -> Result<Vec<ClaimedRun>, Error> {
-        let until = Instant::now() + asked.wait;
+        let began = Instant::now();
+        let mut until = began + asked.wait;
         let waiter = Waiter {
             name: format!("{} {}", asked.owner(), asked.theme).into(),
             bell: Arc::default(),
@@ -74,8 +78,12 @@ impl Remote {
             let bell = self.themes.bell(&asked.theme);
             // A ring counts that comes while the database is asked.
             let rung = bell.notified();
-            let runs = self.claim_once(&asked, &waiter).await?;
+            let (runs, lacks_permits) = self.claim_once(&asked, &waiter).await?;
             let now = Instant::now();
+            if lacks_permits {
+                // The permits come in a moment, if there are any. A worker that does not wait may ask again when they have gone back.
+                until = until.max(began + PERMITS);
+            }
             if !runs.is_empty() || now >= until {
                 return Ok(runs);
             }
@@ -91,14 +99,14 @@ impl Remote {
         }
     }
 
-    /// The claim goes on if the worker hangs up meanwhile; then the tasks are handed back, since the worker does not hear of them.
-    async fn claim_once(&self, asked: &Arc<ClaimTasks>, waiter: &Waiter) -> Result<Vec<ClaimedRun>, Error> {
+    /// Answers with the tasks, and whether others were left for lack of permits. The claim goes on if the worker hangs up meanwhile; then the tasks are handed back, since the worker does not hear of them.
+    async fn claim_once(&self, asked: &Arc<ClaimTasks>, waiter: &Waiter) -> Result<(Vec<ClaimedRun>, bool), Error> {
         let (tell, told) = oneshot::channel();
         let (asked, workers, events) = (Arc::clone(asked), self.workers.clone(), self.events.clone());
         let (limits, waiter, settled) = (self.themes.limits().clone(), waiter.clone(), self.settled.clone());
         let claim = self.store.drive(move |store| async move {
             let claimed = hand_out(&store, &workers, &events, (&limits, &waiter), &asked).await;
-            if let Err(Ok(runs)) = tell.send(claimed) {
+            if let Err(Ok((runs, _))) = tell.send(claimed) {
                 let tasks = runs.into_iter().map(|run| run.task);
                 let tasks: Vec<_> = tasks.inspect(|task| settled.note([task.token])).collect();
                 if let Err(error) = hand_back(&store, tasks).await {
@@ -120,7 +128,7 @@ async fn hand_out(
     events: &Events,
     (limits, waiter): (&Limits, &Waiter),
     asked: &ClaimTasks,
-) -> Done<Vec<ClaimedRun>> {
+) -> Done<(Vec<ClaimedRun>, bool)> {
     let owner = asked.owner();
     let wish = Wish {
         theme: &asked.theme,
@@ -147,10 +155,10 @@ async fn hand_out(
     };
     let mut permits = limits.take_for(&mut claim, waiter);
     let claimed = store.tasks().claim_as(claim, &claim_id).await?;
-    permits.note_left(&claimed);
+    let lacks_permits = permits.note_left(&claimed);
     let (tasks, slots) = with_permits(store, claimed.tasks, &mut permits).await?;
     let Some(first) = tasks.first() else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), lacks_permits));
     };
     let lease = RemoteClaim {
         mark: claim_id.mark().to_string(),
@@ -193,7 +201,7 @@ async fn hand_out(
             task,
         }
     };
-    Ok(tasks.into_iter().map(run).collect())
+    Ok((tasks.into_iter().map(run).collect(), lacks_permits))
 }
 
 /// Notes the lease, and makes the tasks ready for the worker.

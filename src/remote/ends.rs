@@ -76,6 +76,9 @@ impl Remote {
             }
         }
         for ((mark, service, method), runs) in freed {
+            if self.themes.limits().end_remote(service, method, mark, runs) {
+                continue;
+            }
             if let Err(error) = self.store.cluster().free_remote(mark, service, method, runs).await {
                 say!(Debug, "cannot give {runs} slots of {service}.{method} back: {error}");
             }

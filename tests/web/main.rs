@@ -19,6 +19,7 @@ mod faults;
 mod find;
 mod hostile;
 mod jobs;
+mod limited_claims;
 mod limits;
 mod logins;
 mod logs;

@@ -18,8 +18,8 @@ use crate::{
 const OWNER: &str = "remote:Order";
 
 /// A service that parks each run.
-struct Service {
-    url: String,
+pub struct Service {
+    pub url: String,
     /// The tokens of the calls, in their order.
     tokens: Arc<Mutex<Vec<String>>>,
     server: ServerHandle,
@@ -27,7 +27,7 @@ struct Service {
 
 impl Service {
     /// `body`: of each answer.
-    fn start(body: &'static str) -> Self {
+    pub fn start(body: &'static str) -> Self {
         let tokens = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&tokens);
         let park = move |request: HttpRequest| {
@@ -49,12 +49,12 @@ impl Service {
         }
     }
 
-    fn tokens(&self) -> Vec<String> {
+    pub fn tokens(&self) -> Vec<String> {
         self.tokens.lock().expect("is free").clone()
     }
 
     /// The token of the last call, once there were so many.
-    async fn token_of(&self, call: usize) -> String {
+    pub async fn token_of(&self, call: usize) -> String {
         eventually("the service to be called", async || {
             self.tokens().get(call - 1).cloned()
         })

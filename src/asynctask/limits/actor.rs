@@ -42,6 +42,7 @@ enum Done {
     /// The limits, and what this node has of them; and how often limits had been followed before.
     Read(Result<(Vec<StoredLimit>, Vec<Held>), StoreError>, u64),
     Settled(Question, Result<Settled, StoreError>),
+    Freed,
 }
 
 impl LimitActor {
@@ -155,8 +156,26 @@ impl Work {
                     }
                 }
                 let time = self.time();
-                self.limits.0.answered(&question, settled.ok(), time);
+                let ended = self.limits.0.answered(&question, settled.ok(), time);
+                self.free(&question.name, ended);
             }
+            Done::Freed => {}
+        }
+    }
+
+    /// Gives slots of remote claims back whose runs ended while the slots moved to the claims.
+    fn free(&self, name: &Arc<MethodName>, ended: Vec<(String, usize)>) {
+        for (mark, runs) in ended {
+            let (store, name) = (self.store.clone(), Arc::clone(name));
+            let free = async move {
+                let cluster = store.cluster();
+                let freed = cluster.free_remote(&mark, &name.service, &name.method, runs);
+                if let Err(error) = freed.await {
+                    say!(Debug, "cannot give {runs} slots of {name} back: {error}");
+                }
+                Done::Freed
+            };
+            self.under_way.push(free.boxed_local());
         }
     }
 

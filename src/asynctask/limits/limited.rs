@@ -63,6 +63,9 @@ pub(super) struct Limited {
     turn: Option<Instant>,
     /// Slots that go over to the claims of remote workers, with the marks of the claims.
     pub(super) moving: Vec<(String, usize)>,
+    /// The same while the question that moves them has no answer yet, and how many of their runs have ended since.
+    under_way: Vec<(String, usize)>,
+    ended_under_way: Vec<(String, usize)>,
     pub(super) is_settling: bool,
     settled_at: Instant,
     /// Before that it is of no use to ask for further slots.
@@ -116,6 +119,8 @@ impl Limited {
             part: usize::MAX,
             turn: None,
             moving: Vec::new(),
+            under_way: Vec::new(),
+            ended_under_way: Vec::new(),
             is_settling: false,
             settled_at: now,
             not_before: now,
@@ -170,6 +175,28 @@ impl Limited {
         let was_none = self.free_up(1);
         self.tell_all();
         was_none
+    }
+
+    /// Runs of a remote claim have ended. False: the claim's row has its slots already.
+    #[cfg(feature = "web")]
+    pub(super) fn end_remote(&mut self, mark: &str, runs: usize) -> bool {
+        if let Some(at) = self.moving.iter().position(|(moving, _)| moving == mark) {
+            let ended = runs.min(self.moving[at].1);
+            self.moving[at].1 -= ended;
+            if self.moving[at].1 == 0 {
+                self.moving.remove(at);
+            }
+            self.used += ended;
+            for _ in 0..ended {
+                self.ended(true);
+            }
+            return true;
+        }
+        let is_under_way = self.under_way.iter().any(|(moving, _)| moving == mark);
+        if is_under_way {
+            self.ended_under_way.push((mark.to_owned(), runs));
+        }
+        is_under_way
     }
 
     /// Answers whether none was free before.
@@ -263,6 +290,7 @@ impl Limited {
         self.free -= back;
         let not_started = std::mem::take(&mut self.not_started) + back;
         (self.is_settling, self.is_to_tell) = (true, false);
+        self.under_way = std::mem::take(&mut self.moving);
         Settle {
             service: name.service.clone(),
             method: name.method.clone(),
@@ -271,7 +299,7 @@ impl Limited {
             wants: self.wants(),
             yields,
             not_started,
-            moved: std::mem::take(&mut self.moving),
+            moved: self.under_way.clone(),
             now,
         }
     }
@@ -280,13 +308,19 @@ impl Limited {
     pub(super) fn unanswered(&mut self, asked: &Settle) {
         let now = Instant::now();
         (self.is_settling, self.settled_at, self.is_to_tell) = (false, now, true);
-        self.moving.extend(asked.moved.iter().cloned());
+        self.moving.append(&mut self.under_way);
+        #[cfg(feature = "web")]
+        for (mark, runs) in std::mem::take(&mut self.ended_under_way) {
+            self.end_remote(&mark, runs);
+        }
         self.not_started += asked.not_started;
         self.retry_at = Some(now + RETRY.mul_f64(1.0 + fastrand::f64()));
     }
 
-    pub(super) fn answered(&mut self, asked: &Settle, settled: Settled, time: Time) {
+    /// Answers with the remote claims of which runs have ended since the question, and with the numbers of these runs.
+    pub(super) fn answered(&mut self, asked: &Settle, settled: Settled, time: Time) -> Vec<(String, usize)> {
         let now = Instant::now();
+        self.under_way.clear();
         (self.is_settling, self.settled_at, self.retry_at) = (false, now, None);
         if let Some(limit) = settled.limit {
             self.limit = limit;
@@ -308,5 +342,6 @@ impl Limited {
         if settled.granted > 0 {
             self.tell_all();
         }
+        std::mem::take(&mut self.ended_under_way)
     }
 }

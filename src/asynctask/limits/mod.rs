@@ -157,6 +157,17 @@ impl Limits {
         self.0.work.notify_one();
     }
 
+    /// Runs of a remote claim have ended. False: the row of the claim has the slots already, and the caller is to take them from there.
+    #[cfg(feature = "web")]
+    pub(crate) fn end_remote(&self, service: &str, method: &str, mark: &str, runs: usize) -> bool {
+        let mut methods = self.0.methods();
+        let limited = methods.get_mut(&name(service, method));
+        let was_moving = limited.is_some_and(|limited| limited.end_remote(mark, runs));
+        drop(methods);
+        self.0.work.notify_one();
+        was_moving
+    }
+
     /// Takes up to `most` permits of a method for a claim. `None`: it has no limit.
     fn take(&self, waiter: &str, name: &MethodName, most: usize) -> Option<(Arc<MethodName>, Permits)> {
         let mut methods = self.0.methods();
@@ -265,21 +276,23 @@ impl Inner {
         questions
     }
 
-    /// Notes the answer. `None`: the database gave none, and may have given what it was asked for.
-    fn answered(&self, question: &Question, answer: Option<Settled>, time: Time) {
+    /// Notes the answer. `None`: the database gave none, and may have given what it was asked for. Answers with the remote claims of which runs have
+    /// ended since the question.
+    fn answered(&self, question: &Question, answer: Option<Settled>, time: Time) -> Vec<(String, usize)> {
         let mut methods = self.methods();
         let limited = methods.get_mut(&*question.name);
         let Some(limited) = limited.filter(|limited| limited.generation == question.generation) else {
-            return;
+            return Vec::new();
         };
         match answer {
             None => limited.unanswered(&question.settle),
-            Some(settled) if settled.limit.is_some() => limited.answered(&question.settle, settled, time),
+            Some(settled) if settled.limit.is_some() => return limited.answered(&question.settle, settled, time),
             Some(_) => {
                 limited.tell_all();
                 methods.remove(&*question.name);
                 self.any.store(!methods.is_empty(), Ordering::Relaxed);
             }
         }
+        Vec::new()
     }
 }

@@ -261,7 +261,6 @@ impl ClusterStore<'_> {
     }
 
     /// Takes so many slots from the claim of a remote worker, since runs of it have ended.
-    #[cfg(feature = "web")]
     pub(crate) async fn free_remote(
         &self,
         mark: &str,
