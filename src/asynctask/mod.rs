@@ -46,8 +46,8 @@ mod wake;
 mod worker;
 
 #[cfg(feature = "web")]
-pub(crate) use limits::{ClaimPermits, Leave, Permit, Waiter};
-pub(crate) use limits::{LimitActor, Limits};
+pub(crate) use limits::{ClaimPermits, Leave, Limits, Permit, Waiter};
+pub(crate) use limits::LimitActor;
 pub use messages::{
     AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
     GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
