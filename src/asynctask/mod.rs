@@ -45,9 +45,9 @@ mod user_hooks;
 mod wake;
 mod worker;
 
+pub(crate) use limits::LimitActor;
 #[cfg(feature = "web")]
 pub(crate) use limits::{ClaimPermits, Leave, Limits, Permit, Waiter};
-pub(crate) use limits::LimitActor;
 pub use messages::{
     AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
     GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
