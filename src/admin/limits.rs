@@ -114,7 +114,7 @@ impl Admin {
     /// Limits how many tasks of a method run at once in the whole cluster, and how many start in a time. Tasks beyond that wait, and tasks of
     /// other methods pass them. A limit that the method has is replaced.
     ///
-    /// This process follows at once, others within 10 s, or at once on PostgreSQL. If the limit becomes lower, runs that go on are not stopped, and
+    /// This process follows at once, others within 10 s. If the limit becomes lower, runs that go on are not stopped, and
     /// no task starts until there is room. Tasks that were running when the method got its first limit are not counted.
     ///
     #[cfg_attr(feature = "sqlite", doc = "```")]

@@ -655,7 +655,6 @@ impl Handler<LookForRequests> for NodeActor {
         if let Some(jobs) = self.jobs_slot.get() {
             jobs.poll();
         }
-        self.themes.limits().request_read();
         self.look_for_requests(ctx);
     }
 }
