@@ -99,7 +99,8 @@ impl Remote {
         }
     }
 
-    /// Answers with the tasks, and whether others were left for lack of permits. The claim goes on if the worker hangs up meanwhile; then the tasks are handed back, since the worker does not hear of them.
+    /// Answers with the tasks, and whether others were left for lack of permits. The claim goes on if the worker hangs up before that; then the
+    /// tasks are handed back, since the worker does not hear of them.
     async fn claim_once(&self, asked: &Arc<ClaimTasks>, waiter: &Waiter) -> Result<(Vec<ClaimedRun>, bool), Error> {
         let (tell, told) = oneshot::channel();
         let (asked, workers, events) = (Arc::clone(asked), self.workers.clone(), self.events.clone());
