@@ -79,6 +79,8 @@ pub struct MethodLimit {
     pub slots: u64,
     /// Whether due tasks wait for slots that others have.
     pub waits: bool,
+    /// For how many [limit keys](crate::NewTask::limit_key) tasks wait until fewer tasks of the key run, or may start.
+    pub waiting_keys: u64,
 }
 
 impl From<LimitUse> for MethodLimit {
@@ -90,6 +92,7 @@ impl From<LimitUse> for MethodLimit {
             limit,
             slots: used.slots,
             waits: used.is_wanted,
+            waiting_keys: used.waiting_keys,
         }
     }
 }

@@ -98,6 +98,11 @@ impl<R> TypedTask<R> {
         self.with(|task| task.unique_key(key))
     }
 
+    /// For whom the task works, such as a tenant: [`NewTask::limit_key`].
+    pub fn limit_key(self, key: impl Into<String>) -> Self {
+        self.with(|task| task.limit_key(key))
+    }
+
     /// The trace to which the task belongs: [`NewTask::traceparent`].
     pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
         self.with(|task| task.traceparent(traceparent))

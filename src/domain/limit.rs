@@ -25,7 +25,7 @@ const SKEW: i64 = 15_000_000;
 ///
 /// // Five at once, and not more than 100 a minute.
 /// let limit = Limit::running(5).and_starts(100, Duration::from_secs(60));
-/// assert_eq!(serde_json::to_string(&limit)?, r#"{"running":5,"starts":{"count":100,"per_ms":60000}}"#);
+/// assert_eq!(serde_json::to_string(&limit)?, r#"{"running":5,"starts":{"count":100,"per_ms":60000},"running_per_key":null,"starts_per_key":null}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +34,19 @@ const SKEW: i64 = 15_000_000;
 pub struct Limit {
     /// How many may run at once, 1 to 1,000,000. `None`, as if JSON leaves it out: any number.
     #[serde(default)]
+    #[cfg_attr(feature = "web", schema(minimum = 1, maximum = 1_000_000))]
     pub running: Option<u32>,
     /// How many may start in a time. `None`, as if JSON leaves it out: any number.
     #[serde(default)]
     pub starts: Option<Pace>,
+    /// How many of those with the same [limit key](crate::NewTask::limit_key) may run at once, 1 to 1,000,000. `None`, as if JSON leaves it
+    /// out: any number.
+    #[serde(default)]
+    #[cfg_attr(feature = "web", schema(minimum = 1, maximum = 1_000_000))]
+    pub running_per_key: Option<u32>,
+    /// How many of those with the same limit key may start in a time. `None`, as if JSON leaves it out: any number.
+    #[serde(default)]
+    pub starts_per_key: Option<Pace>,
 }
 
 /// How many may start in a time: a bucket with room for `count` starts, which fills up evenly within `per`. After a quiet time `count` tasks start
@@ -55,22 +64,61 @@ pub struct Pace {
 }
 
 impl Limit {
+    const NONE: Self = Self {
+        running: None,
+        starts: None,
+        running_per_key: None,
+        starts_per_key: None,
+    };
+
     /// At most so many at once.
     #[must_use]
     pub const fn running(most: u32) -> Self {
         Self {
             running: Some(most),
-            starts: None,
+            ..Self::NONE
         }
     }
 
     /// At most so many starts in this time.
     #[must_use]
     pub const fn starts(count: u32, per: Duration) -> Self {
-        Self {
-            running: None,
-            starts: Some(Pace { count, per }),
-        }
+        Self::NONE.and_starts(count, per)
+    }
+
+    /// At most so many at once of those with the same limit key.
+    #[must_use]
+    pub const fn running_per_key(most: u32) -> Self {
+        Self::NONE.and_running_per_key(most)
+    }
+
+    /// At most so many starts in this time of those with the same limit key.
+    #[must_use]
+    pub const fn starts_per_key(count: u32, per: Duration) -> Self {
+        Self::NONE.and_starts_per_key(count, per)
+    }
+
+    /// The same limit with at most so many at once of those with the same limit key: of a tenant's or an account's tasks, for example.
+    ///
+    /// ```
+    /// use gaia_actors::{Limit, NewTask};
+    ///
+    /// // Fifty in the whole cluster, and five of each tenant: no tenant keeps the others waiting.
+    /// let limit = Limit::running(50).and_running_per_key(5);
+    /// let task = NewTask::new("Mail", "Send").args(&"ann@example.com").limit_key("tenant-17");
+    /// # let _ = (limit, task);
+    /// ```
+    #[must_use]
+    pub const fn and_running_per_key(mut self, most: u32) -> Self {
+        self.running_per_key = Some(most);
+        self
+    }
+
+    /// The same limit with at most so many starts in this time of those with the same limit key.
+    #[must_use]
+    pub const fn and_starts_per_key(mut self, count: u32, per: Duration) -> Self {
+        self.starts_per_key = Some(Pace { count, per });
+        self
     }
 
     /// The same limit with at most so many starts in this time.
@@ -80,18 +128,28 @@ impl Limit {
         self
     }
 
+    /// Whether it limits all tasks of the method together.
+    pub(crate) fn is_of_method(&self) -> bool {
+        self.running.is_some() || self.starts.is_some()
+    }
+
+    /// Whether it limits the tasks of each key.
+    pub(crate) fn is_of_keys(&self) -> bool {
+        self.running_per_key.is_some() || self.starts_per_key.is_some()
+    }
+
     fn check(&self, faults: &mut Faults) {
         let in_range = |number: u32| (1..=MOST).contains(&number);
-        faults.require(self.running.is_some() || self.starts.is_some(), || {
+        faults.require(self.is_of_method() || self.is_of_keys(), || {
             "the limit limits nothing: say how many tasks may run at once, or how many may start in a time; to lift a limit, remove it"
                 .to_owned()
         });
-        if let Some(running) = self.running {
+        for running in [self.running, self.running_per_key].into_iter().flatten() {
             faults.require(in_range(running), || {
                 format!("{running} tasks at once: 1 to {MOST} may run; with none of them the method would stand still, for which its theme can be paused")
             });
         }
-        if let Some(Pace { count, per }) = self.starts {
+        for Pace { count, per } in [self.starts, self.starts_per_key].into_iter().flatten() {
             faults.require(in_range(count), || {
                 format!("{count} starts: 1 to {MOST} in a time are possible")
             });

@@ -9,7 +9,7 @@ use super::{
     fields::{json_args, read_args},
     text::{as_millis, from_millis},
     traceparent::check_traceparent,
-    validate::{Faults, InvalidInput, MAX_NAME_CHARS, MAX_THEME_CHARS, check_json},
+    validate::{Faults, InvalidInput, MAX_LIMIT_KEY_CHARS, MAX_NAME_CHARS, MAX_THEME_CHARS, check_json},
 };
 
 /// A task to be added: which method of which service to call, with which arguments, and how.
@@ -96,6 +96,10 @@ pub struct NewTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub(crate) unique_key: Option<String>,
+    /// If the method has a limit for each key, the task counts among those with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 100))]
+    pub(crate) limit_key: Option<String>,
     /// The trace to which the task belongs, and the span that has caused it, as the W3C's Trace Context writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
@@ -132,6 +136,7 @@ impl NewTask {
             timeout: None,
             retry_delay: None,
             unique_key: None,
+            limit_key: None,
             traceparent: None,
         }
     }
@@ -206,6 +211,22 @@ impl NewTask {
         }
     }
 
+    /// For whom the task works, such as a tenant or an account: 1 to 100 characters. If its method has a limit for each key
+    /// ([`Limit::and_running_per_key`](crate::Limit::and_running_per_key)), the tasks with one key wait for each other, and pass those with
+    /// other keys. Without such a limit it means nothing. Default: none, and then the task waits for no key.
+    ///
+    /// ```
+    /// use gaia_actors::NewTask;
+    ///
+    /// let task = NewTask::new("Mail", "Send").args(&"ann@example.com").limit_key("tenant-17");
+    /// ```
+    pub fn limit_key(self, key: impl Into<String>) -> Self {
+        Self {
+            limit_key: Some(key.into()),
+            ..self
+        }
+    }
+
     /// The trace to which the task belongs, and the span that has caused it: the header `traceparent` of the W3C's
     /// [Trace Context](https://www.w3.org/TR/trace-context/), version 00. Another text is refused when the task is added. The handler
     /// reads it as [`TaskContext::traceparent`](crate::TaskContext::traceparent), in each attempt; with the feature `tracing` the spans of
@@ -270,6 +291,9 @@ impl NewTask {
         }
         if let Some(key) = &self.unique_key {
             faults.name("unique key", key, MAX_NAME_CHARS);
+        }
+        if let Some(key) = &self.limit_key {
+            faults.name("limit key", key, MAX_LIMIT_KEY_CHARS);
         }
         if let Some(traceparent) = &self.traceparent {
             check_traceparent(faults, traceparent);

@@ -134,6 +134,8 @@ pub struct Task {
     pub timeout: Option<Duration>,
     /// See [`NewTask::unique_key`](crate::NewTask::unique_key).
     pub unique_key: Option<String>,
+    /// See [`NewTask::limit_key`](crate::NewTask::limit_key).
+    pub limit_key: Option<String>,
     /// The node that runs it; `None` if no node does.
     pub node: Option<String>,
     /// Whether a caller has asked the running task to stop.
@@ -178,7 +180,7 @@ impl Task {
 }
 
 from_json!(Task {
-    id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, waits_for, unique_key, node,
+    id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, waits_for, unique_key, limit_key, node,
     cancel_requested, progress, progress_note, last_run_time, last_run_end_time, last_error, log_id, traceparent,
     create_time, update_time,
 } millis { timeout: "timeout_ms", last_run_duration: "last_run_duration" } texts { arg: "args", last_result: "last_result" });

@@ -4,6 +4,9 @@ use std::fmt;
 
 /// Longest service, method and task name, in characters: the width of the guide's columns.
 pub const MAX_NAME_CHARS: usize = 255;
+
+/// The longest limit key.
+pub const MAX_LIMIT_KEY_CHARS: usize = 100;
 /// Longest theme, in characters: the width of the guide's `system_name`.
 pub const MAX_THEME_CHARS: usize = 100;
 /// Longest argument text, in bytes (8 MiB): all three databases take it with their default settings.

@@ -14,10 +14,12 @@ text_enum! {
         Chain = "chain",
         /// It runs in any case.
         Batch = "batch",
+        /// It waits for no certain tasks, but until fewer tasks with its [limit key](crate::NewTask::limit_key) run.
+        Limit = "limit",
     }
 }
 
-/// How many tasks a task waits for, and how those have ended that have.
+/// How many tasks a task waits for, and how those have ended that have. All numbers are 0 if it waits for its limit key.
 ///
 /// A task that does not exist any more when its end is to be counted counts as cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +42,27 @@ pub struct WaitsFor {
     pub task: Option<i64>,
 }
 
+impl WaitsFor {
+    /// Until fewer tasks with its key run.
+    pub(crate) const fn limit() -> Self {
+        Self {
+            kind: WaitKind::Limit,
+            total: 0,
+            unfinished: 0,
+            succeeded: 0,
+            failed: 0,
+            cancelled: 0,
+            task: None,
+        }
+    }
+}
+
 impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.unfinished, self.task) {
+            _ if self.kind == WaitKind::Limit => {
+                f.write_str("waits until fewer tasks with its limit key run, or may start")
+            }
             (0, _) => f.write_str("the tasks for which it waited have ended"),
             (_, Some(id)) => write!(f, "waits for task {id}"),
             (unfinished, None) => write!(f, "waits for {unfinished} of {} tasks", self.total),

@@ -113,6 +113,8 @@ fn limit(own: &LimitConfig) -> Limit {
             count: own.starts.unwrap_or(1),
             per: Duration::from_millis(own.per_ms.unwrap_or(1)),
         }),
+        running_per_key: None,
+        starts_per_key: None,
     }
 }
 

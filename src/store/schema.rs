@@ -33,6 +33,7 @@ diesel::table! {
         finished_at -> Nullable<Timestamp>,
         queued -> Integer,
         traceparent -> Nullable<Text>,
+        limit_key -> Nullable<Text>,
     }
 }
 
@@ -186,6 +187,9 @@ diesel::table! {
         running -> Nullable<BigInt>,
         starts -> Nullable<BigInt>,
         per_ms -> Nullable<BigInt>,
+        key_running -> Nullable<BigInt>,
+        key_starts -> Nullable<BigInt>,
+        key_per_ms -> Nullable<BigInt>,
         full_at -> BigInt,
         settled -> BigInt,
     }
@@ -199,6 +203,40 @@ diesel::table! {
         holder -> Text,
         slots -> BigInt,
         wants -> Integer,
+    }
+}
+
+diesel::table! {
+    /// The keys for which tasks wait, or whose bucket of starts is not full.
+    gaia_keys (service, method, limit_key) {
+        service -> Text,
+        method -> Text,
+        limit_key -> Text,
+        waiting -> BigInt,
+        full_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    /// How many tasks of a key each holder runs.
+    gaia_key_slots (service, method, limit_key, holder) {
+        service -> Text,
+        method -> Text,
+        limit_key -> Text,
+        holder -> Text,
+        slots -> BigInt,
+    }
+}
+
+diesel::table! {
+    /// Tasks beyond the limit of their key.
+    gaia_aside (task_id) {
+        task_id -> BigInt,
+        service -> Text,
+        method -> Text,
+        limit_key -> Text,
+        priority -> BigInt,
+        released -> BigInt,
     }
 }
 
@@ -381,6 +419,8 @@ diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_nodes, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_slots, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(gaia_key_slots, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(gaia_key_slots, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_slots, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(job_record, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_center, job_record);

@@ -1,7 +1,7 @@
 //! The limits of methods.
 
 use actix_web::{HttpResponse, http::StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     admin::{MethodLimit, RemoveLimit, SetLimit},
-    domain::{Limit, Pace},
+    domain::Limit,
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,24 +19,9 @@ struct Listed {
     limits: Vec<MethodLimit>,
 }
 
-/// How many tasks of a method may run at once, and how many may start in a time. One of them must be there.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewLimit)]
-struct New {
-    /// `null`, as if it is missing: any number.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    running: Option<u32>,
-    /// `null`, as if it is missing: any number.
-    #[serde(default)]
-    starts: Option<Pace>,
-}
-
 /// The limit that a body asks for.
 pub(super) fn asked(call: &Call) -> Result<Limit, Problem> {
-    let New { running, starts } = call.typed()?;
-    Ok(Limit { running, starts })
+    call.typed()
 }
 
 /// The service and the method of the path.
@@ -95,7 +80,7 @@ pub(super) async fn remove(mut call: Call) -> Result<HttpResponse, Problem> {
 }
 
 pub(super) mod described {
-    use super::{Listed, MethodLimit, New};
+    use super::{Limit, Listed, MethodLimit};
     use crate::{
         domain::MAX_NAME_CHARS,
         web::{
@@ -117,7 +102,7 @@ pub(super) mod described {
 
     pub(in crate::web) fn set() -> Described {
         of_method()
-            .body::<New>()
+            .body::<Limit>()
             .answer::<MethodLimit>(200, "The limit, and how much of it is used.")
     }
 

@@ -113,7 +113,7 @@ pub(crate) struct Nodes {
     pub(crate) any_due: bool,
     /// Whether any task waits for others, or has waited and is not deleted.
     pub(crate) any_held: bool,
-    /// Whether any method has a limit.
+    /// Whether any method has a limit, or has had one for its keys.
     pub(crate) any_limits: bool,
 }
 
@@ -197,7 +197,7 @@ impl ClusterStore<'_> {
             as_number(self.db.dialect().any_due),
         );
         let held = as_number("EXISTS (SELECT 1 FROM gaia_held)");
-        let limits = as_number("EXISTS (SELECT 1 FROM gaia_limits)");
+        let limits = as_number("EXISTS (SELECT 1 FROM gaia_limits) OR EXISTS (SELECT 1 FROM gaia_keys)");
         let rows: Vec<(SeenRow, NaiveDateTime, i64, i64, i64, i64)> = on_backend!(conn, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)

@@ -35,8 +35,8 @@ use crate::{
 
 const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms, unique_key, traceparent) \
-    VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?, ?)";
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key, limit_key, traceparent) \
+    VALUES (?, ?, ?, ?, ?, ?, 'Wait', ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Inserts a task as Running under the node, unless the node may not claim. It makes no row in `gaia_claims`, which would take a
 /// transaction: a node makes claims later for the few of these tasks that run long enough.
@@ -176,6 +176,7 @@ async fn insert_unless_taken(conn: &mut impl Executor<Mysql>, row: &NewTaskRow) 
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
+        .bind::<Nullable<Text>, _>(&row.limit_key)
         .bind::<Nullable<Text>, _>(&row.traceparent);
     conn.execute(statement).await?;
     let (id, _) = first_id(conn).await?;

@@ -10,7 +10,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 24] = [
+const MIGRATIONS: [Migration; 25] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -35,6 +35,7 @@ const MIGRATIONS: [Migration; 24] = [
     migration!("mysql", "20261130000023", "2026-11-30-000023_remote_claims"),
     migration!("mysql", "20261130000025", "2026-11-30-000025_held_tasks"),
     migration!("mysql", "20261130000026", "2026-11-30-000026_limits"),
+    migration!("mysql", "20261130000027", "2026-11-30-000027_limit_keys"),
 ];
 
 /// Held by the process that migrates this database. Its end is the end of the connection, if nothing else.

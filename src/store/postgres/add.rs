@@ -61,8 +61,8 @@ macro_rules! insert_sql {
 const INSERT_PLAIN: &str = insert_sql!("", "", "1", "0", "");
 
 const INSERT_MANY: &str = insert_sql!(
-    ", priority, run_at, timeout_ms, retry_delay_ms, traceparent",
-    ", $8, $9, $10, $11, $12",
+    ", priority, run_at, timeout_ms, retry_delay_ms, limit_key, traceparent",
+    ", $8, $9, $10, $11, $12, $13",
     "CASE WHEN run_at IS NULL THEN 1 ELSE 0 END",
     "priority",
     "WHERE run_at IS NULL"
@@ -70,8 +70,8 @@ const INSERT_MANY: &str = insert_sql!(
 
 const INSERT_ONE: &str = "WITH added AS (INSERT INTO asynctasks \
         (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, queued, create_time, \
-         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key, live_key, traceparent) \
-      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', CASE WHEN $9 IS NULL THEN 1 ELSE 0 END, $7, $7, $8, $9, $10, $11, $12, $12, $13) \
+         update_time, priority, run_at, timeout_ms, retry_delay_ms, unique_key, live_key, limit_key, traceparent) \
+      VALUES ($1, $2, $3, $4, $5, $6, 'Wait', CASE WHEN $9 IS NULL THEN 1 ELSE 0 END, $7, $7, $8, $9, $10, $11, $12, $12, $13, $14) \
       ON CONFLICT DO NOTHING RETURNING id, run_at), \
     queue AS (INSERT INTO gaia_due (theme, service, method, priority, n, ids, min_id, max_id) \
       SELECT $1, $2, $3, $8, 1, ARRAY[id], id, id FROM added WHERE run_at IS NULL) \
@@ -191,6 +191,7 @@ async fn insert_many(conn: &mut impl Executor<Pg>, rows: &[NewTaskRow]) -> Query
             .bind::<Array<Nullable<Timestamp>>, _>(all(rows, |row| row.run_at))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.timeout_ms))
             .bind::<Array<Nullable<BigInt>>, _>(all(rows, |row| row.retry_delay_ms))
+            .bind::<Array<Nullable<Text>>, _>(all(rows, |row| row.limit_key.as_deref()))
             .bind::<Array<Nullable<Text>>, _>(all(rows, |row| row.traceparent.as_deref()));
         conn.load(full.columns::<BigInt>()).await?
     };
@@ -211,6 +212,7 @@ async fn insert_one(conn: &mut impl Executor<Pg>, row: &NewTaskRow) -> QueryResu
             .bind::<Nullable<BigInt>, _>(row.timeout_ms)
             .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
             .bind::<Nullable<Text>, _>(&row.unique_key)
+            .bind::<Nullable<Text>, _>(&row.limit_key)
             .bind::<Nullable<Text>, _>(&row.traceparent);
         let mut inserted: Vec<i64> = conn.load(statement.columns::<BigInt>()).await?;
         if let Some(id) = inserted.pop() {

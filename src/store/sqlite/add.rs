@@ -33,8 +33,8 @@ use crate::{
 
 const INSERT_KEYED: &str = "INSERT INTO asynctasks \
       (system_name, service_name, method_name, task_name, arg, max_retry_time, task_status, create_time, update_time, \
-       priority, run_at, timeout_ms, retry_delay_ms, unique_key, traceparent) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+       priority, run_at, timeout_ms, retry_delay_ms, unique_key, limit_key, traceparent) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'Wait', ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
     ON CONFLICT DO NOTHING RETURNING id";
 
 const LAST_ID: &str = "SELECT last_insert_rowid() AS id";
@@ -173,6 +173,7 @@ async fn insert_unless_taken(conn: &mut impl Executor<Sqlite>, row: &NewTaskRow)
         .bind::<Nullable<BigInt>, _>(row.timeout_ms)
         .bind::<Nullable<BigInt>, _>(row.retry_delay_ms)
         .bind::<Nullable<Text>, _>(&row.unique_key)
+        .bind::<Nullable<Text>, _>(&row.limit_key)
         .bind::<Nullable<Text>, _>(&row.traceparent);
     Ok(conn.load(statement.columns::<BigInt>()).await?.pop())
 }

@@ -205,7 +205,7 @@ mod tests {
             bulk.sql().matches('?').count()
         };
         assert_eq!(parameters(&plain, Parameters::Positional), 90);
-        assert_eq!(parameters(&full, Parameters::Positional), 140);
+        assert_eq!(parameters(&full, Parameters::Positional), 150);
         assert_eq!(parameters(&plain, Parameters::Numbered), 90);
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct NewTaskRow {
     pub(in crate::store) timeout_ms: Option<i64>,
     pub(in crate::store) retry_delay_ms: Option<i64>,
     pub(in crate::store) unique_key: Option<String>,
+    pub(in crate::store) limit_key: Option<String>,
     pub(in crate::store) traceparent: Option<String>,
 }
 
@@ -55,8 +56,14 @@ pub(in crate::store) use adding;
 
 /// The columns that only some tasks need, as far as inserts of many tasks write them.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
-pub(in crate::store) const EXTRA_COLUMNS: [&str; 5] =
-    ["priority", "run_at", "timeout_ms", "retry_delay_ms", "traceparent"];
+pub(in crate::store) const EXTRA_COLUMNS: [&str; 6] = [
+    "priority",
+    "run_at",
+    "timeout_ms",
+    "retry_delay_ms",
+    "limit_key",
+    "traceparent",
+];
 
 /// Binds the values of [`EXTRA_COLUMNS`], in their order.
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
@@ -67,6 +74,7 @@ macro_rules! push_extras {
         $out.push_bind_param_value_only::<Nullable<Timestamp>, _>(&$row.run_at)?;
         $out.push_bind_param_value_only::<Nullable<BigInt>, _>(&$row.timeout_ms)?;
         $out.push_bind_param_value_only::<Nullable<BigInt>, _>(&$row.retry_delay_ms)?;
+        $out.push_bind_param_value_only::<Nullable<Text>, _>(&$row.limit_key)?;
         $out.push_bind_param_value_only::<Nullable<Text>, _>(&$row.traceparent)?;
     }};
 }
@@ -95,6 +103,7 @@ impl NewTaskRow {
             timeout_ms: task.timeout.map(as_millis),
             retry_delay_ms: task.retry_delay.map(as_millis),
             unique_key: task.unique_key,
+            limit_key: task.limit_key,
             traceparent: task.traceparent,
         }
     }
@@ -104,18 +113,19 @@ impl NewTaskRow {
         (&self.service_name, &self.method_name)
     }
 
-    /// Whether its insert may claim it: it is due, and no other task can have its unique key, since it has none.
+    /// Whether its insert may claim it: it is due, no other task can have its unique key, since it has none, and it waits for no others with its
+    /// limit key.
     pub(crate) fn claimable_on_insert(&self) -> bool {
-        self.run_at.is_none() && self.unique_key.is_none()
+        self.run_at.is_none() && self.unique_key.is_none() && self.limit_key.is_none()
     }
 
     /// Whether all columns that only some tasks need have their defaults.
     pub(in crate::store) fn has_defaults_only(&self) -> bool {
         let (numbers, texts) = (
             [self.timeout_ms, self.retry_delay_ms],
-            [&self.unique_key, &self.traceparent],
+            [&self.unique_key, &self.limit_key, &self.traceparent],
         );
-        self.priority == 0 && self.run_at.is_none() && numbers == [None; 2] && texts == [&None; 2]
+        self.priority == 0 && self.run_at.is_none() && numbers == [None; 2] && texts == [&None; 3]
     }
 }
 

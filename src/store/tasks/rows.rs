@@ -53,6 +53,7 @@ pub(in crate::store) struct TaskFacts {
     lease_token: AnyInt,
     queued: AnyInt,
     traceparent: Option<AnyText>,
+    limit_key: Option<AnyText>,
 }
 
 impl TaskRow {
@@ -126,6 +127,7 @@ impl TaskFacts {
             last_error,
             log_id: text(self.log_id),
             traceparent: traceparent(self.traceparent),
+            limit_key: text(self.limit_key),
             create_time: time(self.create_time),
             update_time: time(self.update_time),
         }

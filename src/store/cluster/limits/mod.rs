@@ -1,20 +1,27 @@
 //! The limits of methods, and who has how many slots of them.
 
+pub(in crate::store) mod keys;
 mod settle;
 
 use std::{sync::Arc, time::Duration};
 
-use diesel::{dsl::exists, prelude::*};
+use diesel::{
+    dsl::{count_star, exists},
+    prelude::*,
+};
 use diesel_async::RunQueryDsl;
 
-pub(crate) use self::settle::{Settle, Settled};
+pub(crate) use self::{
+    keys::{KEYS, KeyOfMethod, KeyTask, SettleKeys, SettledKeys},
+    settle::{Settle, Settled},
+};
 use crate::{
     domain::{Limit, Pace},
     store::{
         ClusterStore, StoreError,
         db::on_backend,
         lenient::{AnyInt, AnyText, is_set, number},
-        schema::{gaia_limits, gaia_nodes, gaia_remote_claims, gaia_slots},
+        schema::{gaia_keys, gaia_limits, gaia_nodes, gaia_remote_claims, gaia_slots},
         statement::transaction::transact,
     },
 };
@@ -38,6 +45,8 @@ pub(crate) struct LimitUse {
     pub(crate) slots: u64,
     /// Whether one of them has tasks that wait for further slots.
     pub(crate) is_wanted: bool,
+    /// For how many keys tasks wait.
+    pub(crate) waiting_keys: u64,
 }
 
 /// The slots of a holder, as its row says.
@@ -57,23 +66,21 @@ struct LimitRow {
     running: Option<AnyInt>,
     starts: Option<AnyInt>,
     per_ms: Option<AnyInt>,
+    key_running: Option<AnyInt>,
+    key_starts: Option<AnyInt>,
+    key_per_ms: Option<AnyInt>,
 }
 
 impl LimitRow {
     /// `None`: plain SQL has written numbers that limit nothing.
     fn stored(self) -> Option<StoredLimit> {
-        let running = count(self.running);
-        let per = number(self.per_ms).and_then(|per| u64::try_from(per).ok());
-        let pace = count(self.starts).zip(per.filter(|per| *per > 0));
         let limit = Limit {
-            running,
-            starts: pace.map(|(count, per)| Pace {
-                count,
-                per: Duration::from_millis(per),
-            }),
+            running: count(self.running),
+            starts: pace(self.starts, self.per_ms),
+            running_per_key: count(self.key_running),
+            starts_per_key: pace(self.key_starts, self.key_per_ms),
         };
-        let limits = limit.running.is_some() || limit.starts.is_some();
-        limits.then_some(StoredLimit {
+        (limit.is_of_method() || limit.is_of_keys()).then_some(StoredLimit {
             service: self.service.0,
             method: self.method.0,
             limit,
@@ -85,6 +92,19 @@ impl LimitRow {
 fn count(column: Option<AnyInt>) -> Option<u32> {
     let number = number(column).filter(|number| *number >= 0)?;
     Some(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn pace(starts: Option<AnyInt>, per_ms: Option<AnyInt>) -> Option<Pace> {
+    let per = number(per_ms).and_then(|per| u64::try_from(per).ok());
+    let (count, per) = count(starts).zip(per.filter(|per| *per > 0))?;
+    Some(Pace {
+        count,
+        per: Duration::from_millis(per),
+    })
+}
+
+fn millis_of(pace: Option<Pace>) -> Option<i64> {
+    pace.map(|pace| i64::try_from(pace.per.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The row of a method.
@@ -100,8 +120,11 @@ use of_method;
 /// Whether the holder of a slot lives: a node, or the claim of a remote worker.
 macro_rules! holder_lives {
     () => {
-        exists(gaia_nodes::table.filter(gaia_nodes::id.eq(gaia_slots::holder))).or(exists(
-            gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq(gaia_slots::holder)),
+        holder_lives!(gaia_slots)
+    };
+    ($slots:ident) => {
+        exists(gaia_nodes::table.filter(gaia_nodes::id.eq($slots::holder))).or(exists(
+            gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq($slots::holder)),
         ))
     };
 }
@@ -113,9 +136,10 @@ macro_rules! columns {
         (
             gaia_limits::running.eq($limit.running.map(i64::from)),
             gaia_limits::starts.eq($limit.starts.map(|pace| i64::from(pace.count))),
-            gaia_limits::per_ms.eq($limit
-                .starts
-                .map(|pace| i64::try_from(pace.per.as_millis()).unwrap_or(i64::MAX))),
+            gaia_limits::per_ms.eq(millis_of($limit.starts)),
+            gaia_limits::key_running.eq($limit.running_per_key.map(i64::from)),
+            gaia_limits::key_starts.eq($limit.starts_per_key.map(|pace| i64::from(pace.count))),
+            gaia_limits::key_per_ms.eq(millis_of($limit.starts_per_key)),
         )
     };
 }
@@ -175,7 +199,18 @@ impl ClusterStore<'_> {
                 .load(conn)
                 .await
         })?;
+        let waiting: Vec<(AnyText, AnyText, i64)> = on_backend!(conn, |conn| {
+            gaia_keys::table
+                .filter(gaia_keys::waiting.gt(0))
+                .group_by((gaia_keys::service, gaia_keys::method))
+                .select((gaia_keys::service, gaia_keys::method, count_star()))
+                .load(conn)
+                .await
+        })?;
         let used = |limit: StoredLimit| {
+            let mut keys = waiting.iter();
+            let keys = keys.find(|(service, method, _)| (&service.0, &method.0) == (&limit.service, &limit.method));
+            let waiting_keys = keys.map_or(0, |(.., keys)| u64::try_from(*keys).unwrap_or(0));
             let mine = rows
                 .iter()
                 .filter(|(service, method, ..)| (&service.0, &method.0) == (&limit.service, &limit.method));
@@ -190,6 +225,7 @@ impl ClusterStore<'_> {
                 limit,
                 slots,
                 is_wanted,
+                waiting_keys,
             }
         };
         Ok(limits.into_iter().map(used).collect())

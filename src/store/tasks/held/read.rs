@@ -74,8 +74,11 @@ impl TaskStore<'_> {
             return Ok(());
         }
         let ids: Vec<i64> = held.iter().map(|task| task.id).collect();
+        let aside = self.cluster().aside_of(&ids).await?;
         let mut conn = self.db.read_as(ReadKind::List).await?;
         let mut waits = waits(&mut conn, &ids).await?;
+        // A task may have waited for others before it came to wait for its key.
+        waits.extend(aside.into_iter().map(|id| (id, WaitsFor::limit())));
         for task in held {
             if let Some(wait) = waits.remove(&task.id) {
                 (*task.run_at, *task.waits_for) = (None, Some(wait));

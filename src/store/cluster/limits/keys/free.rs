@@ -1,0 +1,79 @@
+//! A method has no limit for its keys any more: tasks that wait for one are due.
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, QueryDsl};
+
+use crate::{
+    domain::TaskStatus,
+    store::{
+        cluster::limits::of_method,
+        lenient::AnyText,
+        schema::{asynctasks, gaia_aside, gaia_key_slots, gaia_keys},
+        statement::transaction::on_each_connection,
+        tasks::held::HELD_UNTIL,
+    },
+};
+
+/// How many tasks one transaction frees.
+pub(super) const PIECE: i64 = 500;
+
+/// The method.
+#[derive(Debug)]
+pub(in crate::store) struct FreeAside {
+    pub(super) service: String,
+    pub(super) method: String,
+}
+
+impl FreeAside {
+    pub(super) fn new(service: &str, method: &str) -> Self {
+        Self {
+            service: service.to_owned(),
+            method: method.to_owned(),
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[expect(clippy::unused_self, reason = "as others have it")]
+    pub(in crate::store) fn rows(&self) -> usize {
+        2 * usize::try_from(PIECE).unwrap_or(1)
+    }
+}
+
+/// Answers with the themes of the tasks, once for each, and with whether more may be left.
+macro_rules! free_aside {
+    ($conn:ident, $free:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+        let (service, method) = (&$free.service, &$free.method);
+        let aside: Vec<i64> = of_method!(gaia_aside, service, method)
+            .order(gaia_aside::task_id)
+            .limit(PIECE)
+            .select(gaia_aside::task_id)
+            .load($conn)$($wait)*?;
+        if aside.is_empty() {
+            let slots: Vec<AnyText> = of_method!(gaia_key_slots, service, method)
+                .select(gaia_key_slots::limit_key).limit(1).load($conn)$($wait)*?;
+            if !slots.is_empty() {
+                diesel::delete(of_method!(gaia_key_slots, service, method)).execute($conn)$($wait)*?;
+            }
+            diesel::delete(of_method!(gaia_keys, service, method)).execute($conn)$($wait)*?;
+            return Ok((Vec::new(), false));
+        }
+        let waiting = [TaskStatus::Wait.as_str(), TaskStatus::Retry.as_str()];
+        let tasks = asynctasks::table
+            .filter(asynctasks::id.eq_any(&aside))
+            .filter(asynctasks::task_status.eq_any(waiting))
+            .filter(asynctasks::run_at.eq(HELD_UNTIL));
+        let themes: Vec<AnyText> = tasks.clone().select(asynctasks::system_name).distinct().load($conn)$($wait)*?;
+        if !themes.is_empty() {
+            diesel::update(tasks)
+                .set((
+                    asynctasks::run_at.eq(None::<NaiveDateTime>),
+                    asynctasks::update_time.eq(asynctasks::update_time),
+                ))
+                .execute($conn)$($wait)*?;
+        }
+        diesel::delete(gaia_aside::table.filter(gaia_aside::task_id.eq_any(&aside))).execute($conn)$($wait)*?;
+        Ok((themes.into_iter().map(|theme| theme.0).collect(), true))
+    }};
+}
+
+on_each_connection!(free_aside, FreeAside, (Vec<String>, bool));

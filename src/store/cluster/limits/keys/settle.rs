@@ -1,0 +1,429 @@
+//! A node settles with the others which tasks of which keys may run: one transaction, under the lock of the limit of their method.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use chrono::NaiveDateTime;
+use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper, dsl::exists};
+
+use super::share::{self, Known, Share};
+use crate::{
+    domain::{Limit, TaskStatus},
+    store::{
+        cluster::limits::{LimitRow, holder_lives, of_method},
+        lenient::{AnyInt, AnyText, AnyTime, number, time},
+        schema::{
+            asynctasks, gaia_aside, gaia_claims, gaia_key_slots, gaia_keys, gaia_limits, gaia_nodes, gaia_remote_claims,
+        },
+        statement::transaction::on_each_connection,
+        tasks::held::HELD_UNTIL,
+    },
+};
+
+/// For how many microseconds a slot is kept for a task that was released: its theme may be paused, or its node busy with others.
+const RESERVED: i64 = 30_000_000;
+
+/// How many tasks more than needed a release looks at: some may have been cancelled or deleted since they were set aside.
+const SPARE: usize = 20;
+
+/// The statuses of tasks that wait.
+const WAITS: [&str; 2] = [TaskStatus::Wait.as_str(), TaskStatus::Retry.as_str()];
+
+/// What a node runs of the keys of a method, and the tasks that it has claimed and that need leave to run.
+#[derive(Debug, Clone)]
+pub(crate) struct SettleKeys {
+    pub(crate) service: String,
+    pub(crate) method: String,
+    /// The node.
+    pub(crate) holder: String,
+    /// The claim of the tasks: its id, node and mark. `None`: there are no tasks.
+    pub(crate) claim: Option<(i64, String, String)>,
+    /// The tasks, the most urgent first, with their keys and priorities.
+    pub(crate) tasks: Vec<KeyTask>,
+    /// All keys that the question is about, and how many tasks of each the node runs.
+    pub(crate) keys: BTreeMap<String, usize>,
+    /// Slots that go over to the claims of remote workers, with the marks of the claims. They are not among those of the node.
+    pub(crate) moved: Vec<(String, String, usize)>,
+    /// Microseconds since 1970.
+    pub(crate) now: i64,
+}
+
+/// A claimed task with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyTask {
+    pub(crate) id: i64,
+    pub(crate) key: String,
+    pub(crate) priority: i32,
+}
+
+/// The answer to the node.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SettledKeys {
+    /// `None`: the method has no limit any more.
+    pub(crate) limit: Option<Limit>,
+    /// The tasks that may run.
+    pub(crate) granted: HashSet<i64>,
+    /// The tasks that were set aside. Those that are neither here nor granted could not be.
+    pub(crate) aside: HashSet<i64>,
+    /// How many tasks of each theme were released.
+    pub(crate) released: BTreeMap<String, usize>,
+    /// When the next task may start, of the keys whose pace holds tasks up: microseconds since 1970.
+    pub(crate) next: BTreeMap<String, i64>,
+    /// Keys of which more may be done at once.
+    pub(crate) again: BTreeSet<String>,
+}
+
+/// A row of `gaia_key_slots`.
+#[derive(Debug)]
+struct Holder {
+    key: String,
+    name: String,
+    slots: usize,
+    lives: bool,
+}
+
+impl From<(AnyText, AnyText, AnyInt, bool)> for Holder {
+    fn from((key, name, slots, lives): (AnyText, AnyText, AnyInt, bool)) -> Self {
+        Self {
+            key: key.0,
+            name: name.0,
+            slots: size(Some(slots)),
+            lives,
+        }
+    }
+}
+
+/// Of one key: what is known of it, the tasks of the claim, and what is decided.
+#[derive(Debug, Default)]
+struct OfKey<'a> {
+    known: Known,
+    released: Vec<&'a KeyTask>,
+    new: Vec<&'a KeyTask>,
+    share: Share,
+}
+
+/// The whole question, as it is answered.
+#[derive(Debug)]
+struct Work<'a> {
+    settle: &'a SettleKeys,
+    limit: Limit,
+    keys: BTreeMap<&'a str, OfKey<'a>>,
+    /// The keys that have a row in `gaia_keys`, with what it says.
+    rows: HashMap<String, (usize, i64)>,
+}
+
+fn size(column: Option<AnyInt>) -> usize {
+    number(column)
+        .and_then(|number| usize::try_from(number).ok())
+        .unwrap_or(0)
+}
+
+fn column(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        settle: &'a SettleKeys,
+        limit: Limit,
+        holders: &[Holder],
+        rows: Vec<(AnyText, AnyInt, AnyInt)>,
+        released: &HashMap<i64, String>,
+    ) -> Self {
+        let mut keys: BTreeMap<&str, OfKey<'_>> = settle.keys.keys().map(|key| (&**key, OfKey::default())).collect();
+        for (key, mine) in &settle.keys {
+            keys.entry(key).or_default().known.running += mine;
+        }
+        let moved = settle.moved.iter().map(|(key, mark, slots)| (key, mark, *slots));
+        let noted = |key: &str, mark: &str| holders.iter().any(|holder| holder.key == key && holder.name == mark);
+        for (key, _, slots) in moved.filter(|(key, mark, _)| !noted(key, mark)) {
+            keys.entry(key).or_default().known.running += slots;
+        }
+        for holder in holders
+            .iter()
+            .filter(|holder| holder.lives && holder.name != settle.holder)
+        {
+            if let Some(of_key) = keys.get_mut(&*holder.key) {
+                of_key.known.running += holder.slots;
+            }
+        }
+        let mine: HashSet<i64> = settle.tasks.iter().map(|task| task.id).collect();
+        for (_, key) in released.iter().filter(|(id, _)| !mine.contains(id)) {
+            if let Some(of_key) = keys.get_mut(&**key) {
+                of_key.known.reserved += 1;
+            }
+        }
+        for task in &settle.tasks {
+            let of_key = keys.entry(&task.key).or_default();
+            match released.contains_key(&task.id) {
+                true => of_key.released.push(task),
+                false => of_key.new.push(task),
+            }
+        }
+        let rows = rows.into_iter().map(|(key, waiting, full_at)| {
+            let full_at = number(full_at).unwrap_or_default();
+            (key.0, (size(Some(waiting)), full_at))
+        });
+        let rows: HashMap<String, (usize, i64)> = rows.collect();
+        for (key, of_key) in &mut keys {
+            let (waiting, full_at) = rows.get(*key).copied().unwrap_or_default();
+            let known = Known {
+                waiting,
+                full_at,
+                released: of_key.released.len(),
+                new: of_key.new.len(),
+                ..of_key.known
+            };
+            (of_key.known, of_key.share) = (known, share::share(&limit, known, settle.now));
+        }
+        Self {
+            settle,
+            limit,
+            keys,
+            rows,
+        }
+    }
+
+    /// The tasks that may run.
+    fn granted(&self) -> HashSet<i64> {
+        let tasks = self.keys.values().flat_map(|of_key| {
+            let released = of_key.released.iter().take(of_key.share.released);
+            released.chain(of_key.new.iter().take(of_key.share.new))
+        });
+        tasks.map(|task| task.id).collect()
+    }
+
+    /// The keys of which tasks are released, and how many.
+    fn to_release(&self) -> Vec<(&'a str, usize)> {
+        let keys = self.keys.iter().filter(|(_, of_key)| of_key.share.release > 0);
+        keys.map(|(key, of_key)| (*key, of_key.share.release)).collect()
+    }
+
+    /// How many slots the node has of a key from now on.
+    fn mine(&self, key: &str) -> usize {
+        let started = self
+            .keys
+            .get(key)
+            .map_or(0, |of_key| of_key.share.released + of_key.share.new);
+        let counts = self.limit.running_per_key.is_some();
+        self.settle
+            .keys
+            .get(key)
+            .filter(|_| counts)
+            .map_or(0, |held| held + started)
+    }
+
+    /// The rows of `gaia_keys` that change: without a value if the key needs none any more.
+    fn changed_rows(&self, waiting: &HashMap<&str, usize>) -> Vec<(&'a str, Option<(usize, i64)>)> {
+        let row = |(key, of_key): (&&'a str, &OfKey<'_>)| {
+            let full_at = of_key.share.full_at;
+            let waiting = waiting.get(*key).copied().unwrap_or(of_key.known.waiting);
+            let row = (waiting > 0 || full_at > self.settle.now).then_some((waiting, full_at));
+            (self.rows.get(*key).copied() != row).then_some((*key, row))
+        };
+        self.keys.iter().filter_map(row).collect()
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl SettleKeys {
+    pub(in crate::store) fn rows(&self) -> usize {
+        3 * self.tasks.len() + 2 * self.keys.len() + self.moved.len() + 1
+    }
+}
+
+/// The statements. A row is changed or deleted only if it was read: a statement that finds none would lock the gap on MySQL.
+macro_rules! settle_keys {
+    ($conn:ident, $settle:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
+        let (service, method) = (&$settle.service, &$settle.method);
+        let locked = diesel::update(of_method!(gaia_limits, service, method))
+            .set(gaia_limits::settled.eq(gaia_limits::settled + 1))
+            .execute($conn)$($wait)*?;
+        let row: Option<LimitRow> = match locked {
+            0 => None,
+            _ => of_method!(gaia_limits, service, method)
+                .select(LimitRow::as_select())
+                .first($conn)$($wait)*
+                .optional()?,
+        };
+        let limit = row.and_then(LimitRow::stored).map(|stored| stored.limit);
+        let ids: Vec<i64> = $settle.tasks.iter().map(|task| task.id).collect();
+        let Some(limit) = limit.filter(Limit::is_of_keys) else {
+            return Ok(SettledKeys { limit, granted: ids.into_iter().collect(), ..SettledKeys::default() });
+        };
+        let keys: Vec<&String> = $settle.keys.keys().collect();
+
+        let holders: Vec<(AnyText, AnyText, AnyInt, bool)> = of_method!(gaia_key_slots, service, method)
+            .filter(gaia_key_slots::limit_key.eq_any(&keys))
+            .select((gaia_key_slots::limit_key, gaia_key_slots::holder, gaia_key_slots::slots, holder_lives!(gaia_key_slots)))
+            .load($conn)$($wait)*?;
+        let holders: Vec<Holder> = holders.into_iter().map(Holder::from).collect();
+        let rows: Vec<(AnyText, AnyInt, AnyInt)> = of_method!(gaia_keys, service, method)
+            .filter(gaia_keys::limit_key.eq_any(&keys))
+            .select((gaia_keys::limit_key, gaia_keys::waiting, gaia_keys::full_at))
+            .load($conn)$($wait)*?;
+        let released: Vec<(i64, AnyText)> = of_method!(gaia_aside, service, method)
+            .filter(gaia_aside::limit_key.eq_any(&keys))
+            .filter(gaia_aside::released.gt($settle.now - RESERVED))
+            .select((gaia_aside::task_id, gaia_aside::limit_key))
+            .load($conn)$($wait)*?;
+        let released: HashMap<i64, String> = released.into_iter().map(|(id, key)| (id, key.0)).collect();
+        let work = Work::new($settle, limit, &holders, rows, &released);
+        let mut waiting: HashMap<&str, usize> = HashMap::new();
+        let mut answer = SettledKeys { limit: Some(limit), granted: work.granted(), ..SettledKeys::default() };
+
+        // Tasks that wait are released: those that still do.
+        for (key, most) in work.to_release() {
+            let looked = most + SPARE;
+            let aside: Vec<i64> = of_method!(gaia_aside, service, method)
+                .filter(gaia_aside::limit_key.eq(key))
+                .filter(gaia_aside::released.eq(0))
+                .order((gaia_aside::priority.desc(), gaia_aside::task_id))
+                .limit(column(looked))
+                .select(gaia_aside::task_id)
+                .load($conn)$($wait)*?;
+            let tasks: Vec<(i64, AnyText, Option<AnyText>, Option<AnyTime>)> = asynctasks::table
+                .filter(asynctasks::id.eq_any(&aside))
+                .select((asynctasks::id, asynctasks::system_name, asynctasks::task_status, asynctasks::run_at))
+                .load($conn)$($wait)*?;
+            let tasks: HashMap<i64, String> = tasks.into_iter().filter(|(_, _, status, run_at)| {
+                status.as_ref().is_some_and(|status| WAITS.contains(&&*status.0)) && time(*run_at) == Some(HELD_UNTIL.and_utc())
+            }).map(|(id, theme, ..)| (id, theme.0)).collect();
+            let to_run: Vec<i64> = aside.iter().copied().filter(|id| tasks.contains_key(id)).take(most).collect();
+            let gone: Vec<i64> = aside.iter().copied().filter(|id| !tasks.contains_key(id)).collect();
+            if !to_run.is_empty() {
+                diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&to_run))
+                    .filter(asynctasks::task_status.eq_any(WAITS)).filter(asynctasks::run_at.eq(HELD_UNTIL)))
+                    .set((asynctasks::run_at.eq(None::<NaiveDateTime>), asynctasks::update_time.eq(asynctasks::update_time)))
+                    .execute($conn)$($wait)*?;
+                diesel::update(gaia_aside::table.filter(gaia_aside::task_id.eq_any(&to_run)))
+                    .set(gaia_aside::released.eq($settle.now))
+                    .execute($conn)$($wait)*?;
+            }
+            if !gone.is_empty() {
+                diesel::delete(gaia_aside::table.filter(gaia_aside::task_id.eq_any(&gone))).execute($conn)$($wait)*?;
+            }
+            for theme in to_run.iter().filter_map(|id| tasks.get(id)) {
+                *answer.released.entry(theme.clone()).or_default() += 1;
+            }
+            let handled = to_run.len() + gone.len();
+            let left = match aside.len() < looked {
+                // These were all.
+                true => aside.len() - handled,
+                false => work.keys.get(key).map_or(0, |of_key| of_key.known.waiting).saturating_sub(handled).max(1),
+            };
+            waiting.insert(key, left);
+            if to_run.len() < most && left > 0 {
+                answer.again.insert(key.to_owned());
+            }
+        }
+
+        // Claimed tasks that may not run are set aside, if the claim has them.
+        let refused: Vec<&KeyTask> = $settle.tasks.iter().filter(|task| !answer.granted.contains(&task.id)).collect();
+        let refused_ids: Vec<i64> = refused.iter().map(|task| task.id).collect();
+        if let Some((token, node, mark)) = $settle.claim.as_ref().filter(|_| !refused.is_empty()) {
+            let claim = gaia_claims::table.filter(gaia_claims::id.eq(token))
+                .filter(gaia_claims::node_id.eq(node)).filter(gaia_claims::mark.eq(mark));
+            let claim: Vec<i64> = $lock!(claim.select(gaia_claims::id)).load($conn)$($wait)*?;
+            if !claim.is_empty() {
+                diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&refused_ids))
+                    .filter(asynctasks::queued.eq(1)).filter(asynctasks::task_status.eq_any(WAITS))
+                    .filter(asynctasks::lease_token.lt(token)))
+                    .set((
+                        asynctasks::run_at.eq(HELD_UNTIL),
+                        asynctasks::queued.eq(0),
+                        asynctasks::lease_token.eq(token),
+                        asynctasks::update_time.eq(asynctasks::update_time),
+                    ))
+                    .execute($conn)$($wait)*?;
+                answer.aside = asynctasks::table.filter(asynctasks::id.eq_any(&refused_ids))
+                    .filter(asynctasks::run_at.eq(HELD_UNTIL)).filter(asynctasks::lease_token.eq(token))
+                    .select(asynctasks::id)
+                    .load::<i64>($conn)$($wait)*?.into_iter().collect();
+            }
+        }
+        let noted: Vec<i64> = match ids.is_empty() {
+            true => Vec::new(),
+            false => gaia_aside::table.filter(gaia_aside::task_id.eq_any(&ids)).select(gaia_aside::task_id).load($conn)$($wait)*?,
+        };
+        if !noted.is_empty() {
+            diesel::delete(gaia_aside::table.filter(gaia_aside::task_id.eq_any(noted))).execute($conn)$($wait)*?;
+        }
+        let aside: Vec<&&KeyTask> = refused.iter().filter(|task| answer.aside.contains(&task.id)).collect();
+        for task in &aside {
+            let before = work.keys.get(&*task.key).map_or(0, |of_key| of_key.known.waiting);
+            *waiting.entry(&task.key).or_insert(before) += 1;
+        }
+        if !aside.is_empty() {
+            let rows: Vec<_> = aside.iter().map(|task| (
+                gaia_aside::task_id.eq(task.id),
+                gaia_aside::service.eq(service),
+                gaia_aside::method.eq(method),
+                gaia_aside::limit_key.eq(&task.key),
+                gaia_aside::priority.eq(i64::from(task.priority)),
+                gaia_aside::released.eq(0),
+            )).collect();
+            diesel::insert_into(gaia_aside::table).values(rows).execute($conn)$($wait)*?;
+        }
+
+        // The slots of this node, of the dead, and of remote claims.
+        let is_mine = |holder: &&Holder| holder.name == $settle.holder;
+        let before: HashMap<&str, usize> = holders.iter().filter(is_mine).map(|holder| (&*holder.key, holder.slots)).collect();
+        let changed = |key: &&&String| before.get(key.as_str()).copied().unwrap_or(0) != work.mine(key);
+        let old: Vec<&String> = keys.iter().filter(changed).filter(|key| before.contains_key(key.as_str())).copied().collect();
+        if !old.is_empty() {
+            diesel::delete(of_method!(gaia_key_slots, service, method).filter(gaia_key_slots::limit_key.eq_any(old))
+                .filter(gaia_key_slots::holder.eq(&$settle.holder)))
+                .execute($conn)$($wait)*?;
+        }
+        let dead: HashSet<&str> = holders.iter().filter(|holder| !holder.lives && !is_mine(holder)).map(|holder| &*holder.name).collect();
+        if !dead.is_empty() {
+            diesel::delete(of_method!(gaia_key_slots, service, method).filter(gaia_key_slots::limit_key.eq_any(&keys))
+                .filter(gaia_key_slots::holder.eq_any(dead)))
+                .execute($conn)$($wait)*?;
+        }
+        let mut new: Vec<(&str, &str, usize)> = keys.iter().filter(changed)
+            .map(|key| (key.as_str(), &*$settle.holder, work.mine(key))).filter(|(.., slots)| *slots > 0).collect();
+        // An earlier question may have moved them, and its answer was lost.
+        let moved = $settle.moved.iter().filter(|_| limit.running_per_key.is_some());
+        let moved = moved.filter(|(key, mark, _)| holders.iter().all(|holder| holder.key != *key || holder.name != *mark));
+        new.extend(moved.map(|(key, mark, slots)| (&**key, &**mark, *slots)));
+        if !new.is_empty() {
+            let rows: Vec<_> = new.iter().map(|(key, holder, slots)| (
+                gaia_key_slots::service.eq(service),
+                gaia_key_slots::method.eq(method),
+                gaia_key_slots::limit_key.eq(*key),
+                gaia_key_slots::holder.eq(*holder),
+                gaia_key_slots::slots.eq(column(*slots)),
+            )).collect();
+            diesel::insert_into(gaia_key_slots::table).values(rows).execute($conn)$($wait)*?;
+        }
+
+        // What is known of the keys.
+        let changed = work.changed_rows(&waiting);
+        let old: Vec<&str> = changed.iter().map(|(key, _)| *key).filter(|key| work.rows.contains_key(*key)).collect();
+        if !old.is_empty() {
+            diesel::delete(of_method!(gaia_keys, service, method).filter(gaia_keys::limit_key.eq_any(old))).execute($conn)$($wait)*?;
+        }
+        let rows: Vec<_> = changed.iter().filter_map(|(key, row)| row.map(|(waiting, full_at)| (
+            gaia_keys::service.eq(service),
+            gaia_keys::method.eq(method),
+            gaia_keys::limit_key.eq(*key),
+            gaia_keys::waiting.eq(column(waiting)),
+            gaia_keys::full_at.eq(full_at),
+        ))).collect();
+        if !rows.is_empty() {
+            diesel::insert_into(gaia_keys::table).values(rows).execute($conn)$($wait)*?;
+        }
+        for (key, of_key) in &work.keys {
+            if waiting.get(key).copied().unwrap_or(of_key.known.waiting) > 0 {
+                let soon = of_key.known.reserved + of_key.share.release;
+                if let Some(next) = share::next(&limit, of_key.share.full_at, soon, $settle.now) {
+                    answer.next.insert((*key).to_owned(), next);
+                }
+            }
+        }
+        Ok(answer)
+    }};
+}
+
+on_each_connection!(settle_keys, SettleKeys, SettledKeys);
