@@ -208,7 +208,11 @@ impl Work {
                 }
                 match settled {
                     Ok(()) => drop(self.said.over(&Some(name))),
-                    Err(error) => self.say(Some(Arc::clone(&name)), &format!("cannot settle the keys of {name}"), &error),
+                    Err(error) => self.say(
+                        Some(Arc::clone(&name)),
+                        &format!("cannot settle the keys of {name}"),
+                        &error,
+                    ),
                 }
             }
             Done::Freed => {}
@@ -239,7 +243,10 @@ impl Work {
                             }
                         }
                         Err(error) => {
-                            say!(Debug, "cannot have tasks of {service}.{method} run that waited for their keys: {error}");
+                            say!(
+                                Debug,
+                                "cannot have tasks of {service}.{method} run that waited for their keys: {error}"
+                            );
                             return Done::Freed;
                         }
                     }
@@ -252,6 +259,7 @@ impl Work {
     /// Wakes the scanners of tasks that were released, here and in other processes.
     fn tell_released(&self) {
         for (theme, tasks) in self.limits.0.take_released() {
+            self.themes.ring(&theme);
             self.themes.get(&theme).iter().for_each(ThemeRuntime::wake);
             self.store.cluster().announce_tasks(&theme, tasks);
         }
