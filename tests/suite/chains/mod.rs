@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod faults;
+mod once;
 
 use std::{
     collections::BTreeMap,
