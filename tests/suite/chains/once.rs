@@ -198,3 +198,23 @@ async fn each_of_the_operations_has_a_message() {
     assert_eq!((all.len(), test.count()), (3, 6));
     test.gaia.stop().await.expect("stops");
 }
+
+/// The process that has added the task is gone, and this one has not known of tasks that wait.
+#[actix_rt::test]
+async fn a_process_that_repeats_a_call_counts_the_ends_since_the_first() {
+    let test = start().await;
+    let gated = test.demo.add_task(task("Gate")).await.expect("is added").id;
+    test.gate.entered(1).await;
+    let other = test.gaia.database.builder().start().await.expect("starts");
+    let demo = other.scheduler(THEME).expect("is a theme");
+    let first = demo.add_after_once(KEY, [gated], echo(&json!("behind"))).await;
+    let first = first.expect("is added");
+    other.stop().await.expect("stops");
+    test.gate.let_pass(1);
+    assert_eq!(ended(&test.demo, gated).await.status, TaskStatus::Success);
+    let again = test.after(gated).await.expect("answers");
+    assert_eq!((again.replayed, &again.tasks), (true, &first.tasks));
+    assert_eq!(ended(&test.demo, first.tasks[0].id).await.status, TaskStatus::Success);
+    assert_eq!(test.calls(), [json!("behind")]);
+    test.gaia.stop().await.expect("stops");
+}
