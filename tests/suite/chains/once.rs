@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use gaia_actors::{AddedBatchOnce, AddedOnce, Error, operations::Operation, prelude::*};
 use serde_json::{Value, json};
 
-use super::{Chains, echo, ids, start};
-use crate::support::{THEME, ended, refusal, task};
+use super::{Chains, echo, ids, start, start_with};
+use crate::support::{PATIENCE, THEME, ended, refusal, task};
 
 const KEY: &str = "message-17";
 
@@ -202,7 +202,8 @@ async fn each_of_the_operations_has_a_message() {
 /// The process that has added the task is gone, and this one has not known of tasks that wait.
 #[actix_rt::test]
 async fn a_process_that_repeats_a_call_counts_the_ends_since_the_first() {
-    let test = start().await;
+    // No beat comes in time, so no look.
+    let test = start_with(Gaia::builder().lease(4 * 2 * PATIENCE)).await;
     let gated = test.demo.add_task(task("Gate")).await.expect("is added").id;
     test.gate.entered(1).await;
     let other = test.gaia.database.builder().start().await.expect("starts");
