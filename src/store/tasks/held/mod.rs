@@ -88,7 +88,7 @@ impl TaskStore<'_> {
     }
 
     /// These held tasks are stored.
-    pub(super) fn note_held(&self, new: &NewHeld, added: &[AddedTask]) {
+    pub(super) fn note_held(self, new: &NewHeld, added: &[AddedTask]) {
         self.ends.expect_some();
         // Tasks that were there before may have ended while the transaction was under way, when no other process could see the links.
         self.ends.note(new.older_tasks(added));
