@@ -158,7 +158,7 @@ async fn hand_out(
     let mut claimed = store.tasks().claim_as(claim, &claim_id).await?;
     let lacks_permits = permits.note_left(&claimed);
     permits.settle_keys(store, &mut claimed.tasks).await;
-    let (tasks, slots) = with_permits(store, claimed.tasks, &mut permits).await?;
+    let (tasks, slots) = with_permits(store, claimed.tasks, asked.count, &mut permits).await?;
     let Some(first) = tasks.first() else {
         return Ok((Vec::new(), lacks_permits));
     };
@@ -225,10 +225,16 @@ async fn delivered(
 async fn with_permits(
     store: &Store,
     claimed: Vec<ClaimedTask>,
+    count: usize,
     permits: &mut ClaimPermits,
 ) -> Done<(Vec<ClaimedTask>, Vec<(i64, Permit)>)> {
     let (mut tasks, mut slots, mut refused) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
     for task in claimed {
+        if tasks.len() == count {
+            // The claim has taken more, to get through a backlog of one key.
+            refused.push(task);
+            continue;
+        }
         match permits.leave(&task) {
             Leave::Unlimited => tasks.push(task),
             Leave::Permit(permit) => {

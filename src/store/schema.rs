@@ -419,6 +419,7 @@ diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_claims, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_nodes, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_slots, gaia_nodes);
+diesel::allow_tables_to_appear_in_same_query!(gaia_aside, gaia_keys);
 diesel::allow_tables_to_appear_in_same_query!(gaia_key_slots, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_key_slots, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_slots, gaia_remote_claims);

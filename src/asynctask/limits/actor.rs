@@ -1,6 +1,7 @@
 //! The actor that shares out the slots of limited methods with other nodes.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -25,6 +26,9 @@ pub(crate) struct LimitActor {
 /// How many questions are asked at once: claims and ends of tasks need connections, too.
 const AT_ONCE: usize = 4;
 
+/// How many of them may be about keys: they come more often.
+const KEYS_AT_ONCE: usize = 2;
+
 /// The work of the actor. Each method is settled by itself: a row that another session has locked holds up no other method.
 struct Work {
     limits: Limits,
@@ -32,6 +36,10 @@ struct Work {
     store: Store,
     under_way: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     is_reading: bool,
+    /// How many questions about keys are under way.
+    asks_keys: usize,
+    /// Methods without a limit of keys whose tasks are being freed that wait for their keys.
+    freeing: BTreeSet<(String, String)>,
     /// How far the looks at keys have come.
     keys_after: Option<KeyOfMethod>,
     /// The table could not be read: when to try again.
@@ -46,6 +54,7 @@ enum Done {
     Settled(Question, Result<Settled, StoreError>),
     SettledKeys(Arc<MethodName>, Result<(), StoreError>),
     Freed,
+    FreedAside((String, String)),
 }
 
 /// What a look finds.
@@ -65,17 +74,12 @@ struct Seen {
 async fn look(store: &Store, node: &str, after: Option<&KeyOfMethod>) -> Result<Seen, StoreError> {
     let cluster = store.cluster();
     let limits = cluster.limits().await?;
-    let has_keys = limits.iter().any(|stored| stored.limit.is_of_keys());
-    let (mut of_dead, mut key_slots) = (Vec::new(), Vec::new());
-    if has_keys {
-        (of_dead, key_slots) = (cluster.keys_of_dead().await?, cluster.key_slots_of(node).await?);
-    }
     Ok(Seen {
         held: cluster.slots_of(node).await?,
         keys: cluster.keys_page(after).await?,
+        of_dead: cluster.keys_of_dead().await?,
+        key_slots: cluster.key_slots_of(node).await?,
         limits,
-        of_dead,
-        key_slots,
     })
 }
 
@@ -97,6 +101,8 @@ impl Actor for LimitActor {
             store: self.store.clone(),
             under_way: FuturesUnordered::new(),
             is_reading: false,
+            asks_keys: 0,
+            freeing: BTreeSet::new(),
             keys_after: None,
             read_again: None,
             said: Repeats::default(),
@@ -146,8 +152,9 @@ impl Work {
             let read = async move { Done::Read(look(&store, limits.0.node(), after.as_ref()).await, followed) };
             self.under_way.push(read.boxed_local());
         }
-        let most = AT_ONCE.saturating_sub(self.under_way.len());
-        let questions = self.limits.0.questions(self.time(), most);
+        let most = AT_ONCE.saturating_sub(self.under_way.len() - self.freeing.len());
+        let of_keys = KEYS_AT_ONCE.saturating_sub(self.asks_keys);
+        let questions = self.limits.0.questions(self.time(), most, of_keys);
         for question in questions.now {
             let (store, settle) = (self.store.clone(), Arc::new(question.settle.clone()));
             let ask = async move {
@@ -156,6 +163,7 @@ impl Work {
             };
             self.under_way.push(ask.boxed_local());
         }
+        self.asks_keys += questions.of_keys.len();
         for name in questions.of_keys {
             let (limits, store) = (self.limits.clone(), self.store.clone());
             let ask = async move {
@@ -178,7 +186,7 @@ impl Work {
                         self.limits.follow(seen.limits);
                         self.limits.0.compare(&seen.held);
                         self.limits.0.compare_keys(&seen.key_slots);
-                        self.look_at_keys(&seen.keys, &seen.of_dead);
+                        self.look_at_keys(&seen.keys, &seen.of_dead, &seen.key_slots);
                     }
                     // This process has changed a limit since.
                     false => self.limits.request_read(),
@@ -203,6 +211,7 @@ impl Work {
                 self.free(&question.name, ended);
             }
             Done::SettledKeys(name, settled) => {
+                self.asks_keys -= 1;
                 if let Some(limited) = self.limits.0.methods().get_mut(&*name) {
                     limited.keys.is_asking = false;
                 }
@@ -216,12 +225,13 @@ impl Work {
                 }
             }
             Done::Freed => {}
+            Done::FreedAside(method) => drop(self.freeing.remove(&method)),
         }
     }
 
     /// Has the database asked about keys that a look has found, and has tasks run that wait for keys of methods without a limit of keys.
-    fn look_at_keys(&mut self, page: &[KeyOfMethod], of_dead: &[KeyOfMethod]) {
-        self.limits.0.look_at_keys(of_dead);
+    fn look_at_keys(&mut self, page: &[KeyOfMethod], of_dead: &[KeyOfMethod], mine: &[(KeyOfMethod, usize)]) {
+        let over_of_dead = self.limits.0.look_at_keys(of_dead);
         let over = self.limits.0.look_at_keys(page);
         let is_whole = page.len() < KEYS;
         self.keys_after = page.last().filter(|_| !is_whole).cloned();
@@ -230,29 +240,38 @@ impl Work {
         } else if self.limits.0.looks_at_all_keys.load(Ordering::Relaxed) {
             self.limits.request_read();
         }
-        for (service, method) in over {
-            let (limits, store) = (self.limits.clone(), self.store.clone());
-            let free = async move {
+        let mine = mine.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        let over_of_mine = self.limits.0.methods_without_keys(&mine);
+        for method in over.into_iter().chain(over_of_dead).chain(over_of_mine) {
+            if self.freeing.insert(method.clone()) {
+                self.under_way.push(self.free_aside(method).boxed_local());
+            }
+        }
+    }
+
+    /// Has the tasks of a method run that wait for their keys, and forgets its slots of keys.
+    fn free_aside(&self, method: (String, String)) -> impl Future<Output = Done> + 'static {
+        let (limits, store) = (self.limits.clone(), self.store.clone());
+        async move {
+            let (service, name) = &method;
+            let free = async {
+                let cluster = store.cluster();
                 loop {
-                    match store.cluster().free_aside(&service, &method).await {
-                        Ok((themes, more)) => {
-                            limits.0.note_released(themes.into_iter().map(|theme| (theme, 1)));
-                            limits.0.work.notify_one();
-                            if !more {
-                                return Done::Freed;
-                            }
-                        }
-                        Err(error) => {
-                            say!(
-                                Debug,
-                                "cannot have tasks of {service}.{method} run that waited for their keys: {error}"
-                            );
-                            return Done::Freed;
-                        }
+                    let (themes, more) = cluster.free_aside(service, name).await?;
+                    limits.0.note_released(themes.into_iter().map(|theme| (theme, 1)));
+                    limits.0.work.notify_one();
+                    if !more {
+                        return cluster.drop_key_slots(service, name, limits.0.node()).await;
                     }
                 }
             };
-            self.under_way.push(free.boxed_local());
+            if let Err(error) = free.await {
+                say!(
+                    Debug,
+                    "cannot have tasks of {service}.{name} run that waited for their keys: {error}"
+                );
+            }
+            Done::FreedAside(method)
         }
     }
 

@@ -138,6 +138,7 @@ impl ClaimPermits {
         for (name, ids) in methods {
             if let Err(error) = self.settle_keys_of(store, &name, &ids, tasks).await {
                 say!(Debug, "cannot settle the keys of {name}, its tasks go back: {error}");
+                self.limits.block_keys(&name);
                 self.refused.extend(ids);
             }
         }
@@ -163,7 +164,10 @@ impl ClaimPermits {
             return Ok(());
         }
         let all: Vec<i64> = keyed.iter().map(|task| task.id).collect();
-        let most = self.permits.get(name).map_or(0, |of_method| of_method.permits.left);
+        // Tasks without a key need permits, too.
+        let others = ids.len() - keyed.len();
+        let left = self.permits.get(name).map_or(0, |of_method| of_method.permits.left);
+        let most = left.saturating_sub(others);
         let settled = self.limits.settle_keys(store, name, claim, (keyed, most)).await?;
         if !settled.is_over {
             let waits = |id: &&i64| !settled.granted.contains_key(id) && !settled.aside.contains(id);

@@ -46,6 +46,8 @@ pub(super) struct Keys {
     /// The actor has a question, or waits for the gate.
     pub(super) is_asking: bool,
     not_before: Instant,
+    /// A question had no answer: no claim takes tasks of the method until another has one.
+    blocked_until: Option<Instant>,
 }
 
 /// The leave of a task's key. When it is dropped, another task of the key may run.
@@ -100,7 +102,22 @@ impl Keys {
             has_claim: false,
             is_asking: false,
             not_before: Instant::now(),
+            blocked_until: None,
         }
+    }
+
+    /// Whether a claim may take tasks of the method.
+    pub(super) fn lets_claim(&self) -> bool {
+        !self.has_claim && !self.is_blocked()
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked_until.is_some()
+    }
+
+    pub(super) fn block(&mut self) {
+        let until = Instant::now() + RETRY.mul_f64(1.0 + fastrand::f64());
+        (self.blocked_until, self.not_before) = (Some(until), until);
     }
 
     /// A task of the key has ended.
@@ -171,14 +188,24 @@ impl Keys {
         }
         let until = |next: &i64| Duration::from_micros(u64::try_from(next - time.now).unwrap_or(0));
         let first = self.paced.values().min().map(until);
-        let is_due = !self.changed.is_empty() || !self.moving.is_empty() || first == Some(Duration::ZERO);
+        // What a question has asked that was given up.
+        let is_left = !self.asked.is_empty() && self.gate.try_lock().is_ok();
+        let is_due = !self.changed.is_empty() || !self.moving.is_empty() || self.is_blocked() || is_left;
+        let is_due = is_due || first == Some(Duration::ZERO);
         let reading = first.filter(|until| !until.is_zero());
         let reading = reading.map(|until| time.reading.saturating_add(until));
         (is_due.then_some(self.not_before), reading)
     }
 
     /// Makes a question about these tasks, and about keys of which the database is to know. The gate is closed.
-    pub(super) fn ask(&mut self, name: &MethodName, holder: &str, tasks: Vec<KeyTask>, most: usize, now: i64) -> SettleKeys {
+    pub(super) fn ask(
+        &mut self,
+        name: &MethodName,
+        holder: &str,
+        tasks: Vec<KeyTask>,
+        most: usize,
+        now: i64,
+    ) -> SettleKeys {
         // What a question has asked that was given up.
         self.changed.append(&mut self.asked);
         self.moving.append(&mut self.under_way);
@@ -226,16 +253,20 @@ impl Keys {
         let Some(settled) = answer else {
             self.changed.append(&mut self.asked);
             self.moving.append(&mut self.under_way);
-            self.not_before = Instant::now() + RETRY.mul_f64(1.0 + fastrand::f64());
+            self.block();
             return Vec::new();
         };
         self.asked.clear();
         self.under_way.clear();
         if !asked.tasks.is_empty() {
             let is_mostly_aside = settled.aside.len() * 2 >= asked.tasks.len();
-            self.digs = if is_mostly_aside { (self.digs * 2).clamp(FEW, KEYS) } else { 0 };
+            self.digs = if is_mostly_aside {
+                (self.digs * 2).clamp(FEW, KEYS)
+            } else {
+                0
+            };
         }
-        self.not_before = Instant::now() + PAUSE;
+        (self.not_before, self.blocked_until) = (Instant::now() + PAUSE, None);
         self.changed.extend(settled.again.iter().map(|key| Arc::from(&**key)));
         self.paced
             .extend(settled.next.iter().map(|(key, next)| (Arc::from(&**key), *next)));

@@ -155,7 +155,7 @@ impl Limited {
 
     /// Whether a claim would get permits.
     pub(super) fn lets_claim(&self) -> bool {
-        !self.keys.has_claim && (self.free > 0 || !self.limit.is_of_method())
+        self.keys.lets_claim() && (self.free > 0 || !self.limit.is_of_method())
     }
 
     /// Takes up to `most` permits for a claim of this waiter.
@@ -165,7 +165,7 @@ impl Limited {
             true => most.min(self.free),
             false => most,
         };
-        self.keys.has_claim |= self.limit.is_of_keys();
+        self.keys.has_claim |= self.limit.is_of_keys() && taken > 0;
         self.free = self.free.saturating_sub(taken);
         self.used += taken;
         self.peak = self.peak.max(self.used);
@@ -277,6 +277,9 @@ impl Limited {
     /// How many permits a process gets beyond those, if the limit is far away: twice as many as it has used lately. So a limit that does not bite
     /// is not asked about with each claim.
     fn spare(&self) -> usize {
+        if self.drawn == 0 || !self.limit.is_of_method() {
+            return 0;
+        }
         let likely = match self.limit.starts {
             Some(_) => 2 * self.drawn,
             None => (2 * self.peak).saturating_sub(self.held()),
@@ -292,7 +295,9 @@ impl Limited {
     /// When no scanner has needed the free permits for long enough.
     fn idle_at(&self) -> Option<Instant> {
         let patience = if self.left.is_empty() { IDLE } else { STALE };
-        (self.free > 0).then(|| self.free_since + patience)
+        // While the keys of a claim are settled, no scanner takes them.
+        let is_idle = self.free > 0 && self.limit.is_of_method() && !self.keys.has_claim;
+        is_idle.then(|| self.free_since + patience)
     }
 
     /// Whether the row of this node says something else.

@@ -206,8 +206,8 @@ impl Limits {
         let (name, _) = methods.get_key_value(name)?;
         let name = Arc::clone(name);
         let limited = methods.get_mut(&name)?;
-        let has_keys = limited.limit.is_of_keys() && !limited.keys.has_claim;
         let taken = limited.take(waiter, most);
+        let has_keys = limited.limit.is_of_keys() && taken > 0;
         let permits = Permits {
             limits: Arc::clone(&self.0),
             name: Arc::clone(&name),
@@ -217,7 +217,7 @@ impl Limits {
             left: taken,
             taken: 0,
         };
-        let digs = if has_keys && taken > 0 { limited.keys.digs } else { 0 };
+        let digs = if has_keys { limited.keys.digs } else { 0 };
         Some((name, permits, digs))
     }
 
@@ -251,7 +251,9 @@ impl Limits {
         }
         if permits.has_keys {
             limited.keys.has_claim = false;
-            limited.tell_all();
+            if limited.lets_claim() {
+                limited.tell_all();
+            }
             self.0.keys_are_settled.notify_waiters();
         }
         drop(methods);
@@ -303,6 +305,14 @@ impl Limits {
         let asked = Arc::new(asked);
         let settled = store.cluster().settle_keys(&asked).await;
         self.0.keys_answered(name, generation, &asked, settled)
+    }
+
+    /// The keys of a claim could not be settled: no claim takes tasks of the method for a moment.
+    fn block_keys(&self, name: &MethodName) {
+        if let Some(limited) = self.0.methods().get_mut(name) {
+            limited.keys.block();
+        }
+        self.0.work.notify_one();
     }
 
     /// Runs of a remote claim have ended, of these tasks. Gives the slots of their keys back.
@@ -412,7 +422,11 @@ impl Inner {
             .zip(methods.get_mut(name));
         let limited = limited.filter(|(_, limited)| limited.generation == generation);
         let granted = limited.map(|(name, limited)| {
+            let was_blocked = limited.keys.is_blocked();
             let keys = limited.keys.answered(asked, settled.as_ref().ok());
+            if was_blocked && limited.lets_claim() {
+                limited.tell_all();
+            }
             (name, keys)
         });
         drop(methods);
@@ -452,17 +466,26 @@ impl Inner {
 
     /// Has the database asked about these keys. Answers with the methods that have no limit of keys.
     fn look_at_keys(&self, keys: &[KeyOfMethod]) -> BTreeSet<(String, String)> {
-        let (mut methods, mut over) = (self.methods(), BTreeSet::new());
+        let mut methods = self.methods();
         for KeyOfMethod { service, method, key } in keys {
-            match methods
-                .get_mut(&name(service, method))
-                .filter(|limited| limited.limit.is_of_keys())
-            {
-                Some(limited) => limited.keys.note_changed(key),
-                None => drop(over.insert((service.clone(), method.clone()))),
+            let limited = methods.get_mut(&name(service, method));
+            if let Some(limited) = limited.filter(|limited| limited.limit.is_of_keys()) {
+                limited.keys.note_changed(key);
             }
         }
-        over
+        drop(methods);
+        self.methods_without_keys(keys)
+    }
+
+    /// The methods of these keys that have no limit of keys.
+    fn methods_without_keys(&self, keys: &[KeyOfMethod]) -> BTreeSet<(String, String)> {
+        let methods = self.methods();
+        let of_keys = |key: &&KeyOfMethod| {
+            let limited = methods.get(&name(&key.service, &key.method));
+            limited.is_some_and(|limited| limited.limit.is_of_keys())
+        };
+        let over = keys.iter().filter(|key| !of_keys(key));
+        over.map(|key| (key.service.clone(), key.method.clone())).collect()
     }
 
     /// Compares the rows of this node with the keys of which it runs tasks.
@@ -478,13 +501,14 @@ impl Inner {
     }
 
     /// The questions that are to be asked now, at most so many: first those that wait longest.
-    fn questions(&self, time: Time, most: usize) -> Questions {
-        let (mut questions, mut due) = (Questions::default(), Vec::new());
+    /// `keys`: how many of them may be about keys.
+    fn questions(&self, time: Time, most: usize, keys: usize) -> Questions {
+        let (mut questions, mut due, mut of_keys) = (Questions::default(), Vec::new(), Vec::new());
         let mut methods = self.methods();
         for (name, limited) in &mut *methods {
             let (at, reading) = limited.keys.asks_at(time);
             match at {
-                Some(at) if at <= Instant::now() => questions.of_keys.push(Arc::clone(name)),
+                Some(at) if at <= Instant::now() => of_keys.push((at, Arc::clone(name))),
                 _ => questions.wake_at = [questions.wake_at, at].into_iter().flatten().min(),
             }
             questions.wake_at_reading = [questions.wake_at_reading, reading].into_iter().flatten().min();
@@ -498,7 +522,9 @@ impl Inner {
             }
             questions.wake_at_reading = [questions.wake_at_reading, reading].into_iter().flatten().min();
         }
-        questions.of_keys.truncate(most);
+        of_keys.sort_unstable_by_key(|(at, _)| *at);
+        let of_keys = of_keys.into_iter().take(most.min(keys));
+        questions.of_keys = of_keys.map(|(_, name)| name).collect();
         for name in &questions.of_keys {
             if let Some(limited) = methods.get_mut(&**name) {
                 limited.keys.is_asking = true;

@@ -99,7 +99,11 @@ impl TaskStore<'_> {
             [one, other] => (one.min(other), one.max(other)),
             _ => return Ok(Vec::new()),
         };
-        Ok(ids.iter().copied().filter(|id| (least..=greatest).contains(id)).collect())
+        Ok(ids
+            .iter()
+            .copied()
+            .filter(|id| (least..=greatest).contains(id))
+            .collect())
     }
 
     /// These held tasks are stored.

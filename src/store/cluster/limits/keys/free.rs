@@ -1,14 +1,17 @@
 //! A method has no limit for its keys any more: tasks that wait for one are due.
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    dsl::{exists, not},
+};
 
 use crate::{
     domain::TaskStatus,
     store::{
-        cluster::limits::of_method,
+        cluster::limits::{LimitRow, of_method},
         lenient::AnyText,
-        schema::{asynctasks, gaia_aside, gaia_key_slots, gaia_keys},
+        schema::{asynctasks, gaia_aside, gaia_keys, gaia_limits},
         statement::transaction::on_each_connection,
         tasks::held::HELD_UNTIL,
     },
@@ -43,18 +46,30 @@ impl FreeAside {
 macro_rules! free_aside {
     ($conn:ident, $free:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let (service, method) = (&$free.service, &$free.method);
+        let locked = diesel::update(of_method!(gaia_limits, service, method))
+            .set(gaia_limits::settled.eq(gaia_limits::settled + 1))
+            .execute($conn)$($wait)*?;
+        let row: Option<LimitRow> = match locked {
+            0 => None,
+            _ => of_method!(gaia_limits, service, method).select(LimitRow::as_select()).first($conn)$($wait)*.optional()?,
+        };
+        if row.and_then(LimitRow::stored).is_some_and(|stored| stored.limit.is_of_keys()) {
+            // It has one again.
+            return Ok((Vec::new(), false));
+        }
         let aside: Vec<i64> = of_method!(gaia_aside, service, method)
             .order(gaia_aside::task_id)
             .limit(PIECE)
             .select(gaia_aside::task_id)
             .load($conn)$($wait)*?;
         if aside.is_empty() {
-            let slots: Vec<AnyText> = of_method!(gaia_key_slots, service, method)
-                .select(gaia_key_slots::limit_key).limit(1).load($conn)$($wait)*?;
-            if !slots.is_empty() {
-                diesel::delete(of_method!(gaia_key_slots, service, method)).execute($conn)$($wait)*?;
-            }
-            diesel::delete(of_method!(gaia_keys, service, method)).execute($conn)$($wait)*?;
+            // If the method has got a limit in between, tasks wait for these keys again.
+            let waits = gaia_aside::table
+                .filter(gaia_aside::service.eq(gaia_keys::service))
+                .filter(gaia_aside::method.eq(gaia_keys::method))
+                .filter(gaia_aside::limit_key.eq(gaia_keys::limit_key));
+            let over = of_method!(gaia_keys, service, method).filter(not(exists(waits)));
+            diesel::delete(over).execute($conn)$($wait)*?;
             return Ok((Vec::new(), false));
         }
         let waiting = [TaskStatus::Wait.as_str(), TaskStatus::Retry.as_str()];

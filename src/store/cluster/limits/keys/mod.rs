@@ -102,6 +102,24 @@ impl ClusterStore<'_> {
         Ok(rows.into_iter().map(held).collect())
     }
 
+    /// Removes slots of a method that has no limit of keys: this holder's, and all of the dead.
+    pub(crate) async fn drop_key_slots(&self, service: &str, method: &str, holder: &str) -> Result<(), StoreError> {
+        let mut conn = self.db.write().await?;
+        on_backend!(conn, |conn| {
+            let rows = super::of_method!(gaia_key_slots, service, method);
+            diesel::delete(
+                rows.filter(
+                    gaia_key_slots::holder
+                        .eq(holder)
+                        .or(diesel::dsl::not(holder_lives!(gaia_key_slots))),
+                ),
+            )
+            .execute(conn)
+            .await
+        })?;
+        Ok(())
+    }
+
     /// Keys of which the dead have slots: some of them.
     pub(crate) async fn keys_of_dead(&self) -> Result<Vec<KeyOfMethod>, StoreError> {
         let mut conn = self.db.read().await?;

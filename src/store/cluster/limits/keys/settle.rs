@@ -22,8 +22,21 @@ use crate::{
 /// For how many microseconds a slot is kept for a task that was released: its theme may be paused, or its node busy with others.
 const RESERVED: i64 = 30_000_000;
 
+/// A time of release that lies further ahead comes from a clock that was wrong.
+const SKEW: i64 = 15_000_000;
+
 /// How many tasks more than needed a release looks at: some may have been cancelled or deleted since they were set aside.
-const SPARE: usize = 20;
+const SPARE: usize = 100;
+
+/// Of how many keys, and how many tasks, one transaction releases at most: others wait for its lock.
+const RELEASED_KEYS: usize = 50;
+const RELEASED: usize = 500;
+
+/// How many rows one statement inserts.
+const ROWS: usize = 1_000;
+
+/// After how many microseconds a release is tried again that another session's lock has kept from a task.
+const LOCKED: i64 = 1_000_000;
 
 /// The statuses of tasks that wait.
 const WAITS: [&str; 2] = [TaskStatus::Wait.as_str(), TaskStatus::Retry.as_str()];
@@ -189,7 +202,11 @@ impl<'a> Work<'a> {
 
     /// Lets no more tasks run than the node has room for.
     fn cut(&mut self) {
-        let started: usize = self.keys.values().map(|of_key| of_key.share.released + of_key.share.new).sum();
+        let started: usize = self
+            .keys
+            .values()
+            .map(|of_key| of_key.share.released + of_key.share.new)
+            .sum();
         let mut beyond = started.saturating_sub(self.settle.most);
         for OfKey { known, share, .. } in self.keys.values_mut().rev() {
             let fewer = share.new.min(beyond);
@@ -223,10 +240,24 @@ impl<'a> Work<'a> {
         tasks.map(|task| task.id).collect()
     }
 
-    /// The keys of which tasks are released, and how many.
-    fn to_release(&self) -> Vec<(&'a str, usize)> {
-        let keys = self.keys.iter().filter(|(_, of_key)| of_key.share.release > 0);
-        keys.map(|(key, of_key)| (*key, of_key.share.release)).collect()
+    /// The keys of which tasks are released, and how many: no more than one transaction should. Then the keys of which more are to be.
+    fn to_release(&self) -> (Vec<(&'a str, usize)>, Vec<&'a str>) {
+        let (mut now, mut later, mut room) = (Vec::new(), Vec::new(), RELEASED);
+        for (key, of_key) in self.keys.iter().filter(|(_, of_key)| of_key.share.release > 0) {
+            let most = if now.len() < RELEASED_KEYS {
+                of_key.share.release.min(room)
+            } else {
+                0
+            };
+            room -= most;
+            if most > 0 {
+                now.push((*key, most));
+            }
+            if most < of_key.share.release {
+                later.push(*key);
+            }
+        }
+        (now, later)
     }
 
     /// How many slots the node has of a key from now on.
@@ -294,18 +325,28 @@ macro_rules! settle_keys {
             .filter(gaia_keys::limit_key.eq_any(&keys))
             .select((gaia_keys::limit_key, gaia_keys::waiting, gaia_keys::full_at))
             .load($conn)$($wait)*?;
-        let released: Vec<(i64, AnyText)> = of_method!(gaia_aside, service, method)
+        let released: Vec<(i64, AnyText, AnyInt)> = of_method!(gaia_aside, service, method)
             .filter(gaia_aside::limit_key.eq_any(&keys))
-            .filter(gaia_aside::released.gt($settle.now - RESERVED))
-            .select((gaia_aside::task_id, gaia_aside::limit_key))
+            .filter(gaia_aside::released.gt(0))
+            .select((gaia_aside::task_id, gaia_aside::limit_key, gaia_aside::released))
             .load($conn)$($wait)*?;
-        let released: HashMap<i64, String> = released.into_iter().map(|(id, key)| (id, key.0)).collect();
+        let lately = $settle.now - RESERVED..$settle.now + SKEW;
+        let (released, over): (Vec<_>, Vec<_>) =
+            released.into_iter().partition(|(.., at)| number(*at).is_some_and(|at| lately.contains(&at)));
+        let released: HashMap<i64, String> = released.into_iter().map(|(id, key, _)| (id, key.0)).collect();
+        let over: Vec<i64> = over.into_iter().map(|(id, ..)| id).collect();
+        for over in over.chunks(ROWS) {
+            diesel::delete(gaia_aside::table.filter(gaia_aside::task_id.eq_any(over))).execute($conn)$($wait)*?;
+        }
         let work = Work::new($settle, limit, &holders, rows, &released);
         let mut waiting: HashMap<&str, usize> = HashMap::new();
         let mut answer = SettledKeys { limit: Some(limit), granted: work.granted(), ..SettledKeys::default() };
 
         // Tasks that wait are released: those that still do.
-        for (key, most) in work.to_release() {
+        let (to_release, later) = work.to_release();
+        answer.again.extend(later.into_iter().map(str::to_owned));
+        let mut short = BTreeSet::new();
+        for (key, most) in to_release {
             let looked = most + SPARE;
             let aside: Vec<i64> = of_method!(gaia_aside, service, method)
                 .filter(gaia_aside::limit_key.eq(key))
@@ -321,7 +362,13 @@ macro_rules! settle_keys {
             let tasks: HashMap<i64, String> = tasks.into_iter().filter(|(_, _, status, run_at)| {
                 status.as_ref().is_some_and(|status| WAITS.contains(&&*status.0)) && time(*run_at) == Some(HELD_UNTIL.and_utc())
             }).map(|(id, theme, ..)| (id, theme.0)).collect();
-            let to_run: Vec<i64> = aside.iter().copied().filter(|id| tasks.contains_key(id)).take(most).collect();
+            let free = asynctasks::table.filter(asynctasks::id.eq_any(tasks.keys().copied()))
+                .filter(asynctasks::task_status.eq_any(WAITS)).filter(asynctasks::run_at.eq(HELD_UNTIL));
+            let free: HashSet<i64> = match tasks.is_empty() {
+                true => HashSet::new(),
+                false => $lock!(free.select(asynctasks::id)).load::<i64>($conn)$($wait)*?.into_iter().collect(),
+            };
+            let to_run: Vec<i64> = aside.iter().copied().filter(|id| free.contains(id)).take(most).collect();
             let gone: Vec<i64> = aside.iter().copied().filter(|id| !tasks.contains_key(id)).collect();
             if !to_run.is_empty() {
                 diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&to_run))
@@ -345,8 +392,11 @@ macro_rules! settle_keys {
                 false => work.keys.get(key).map_or(0, |of_key| of_key.known.waiting).saturating_sub(handled).max(1),
             };
             waiting.insert(key, left);
-            if to_run.len() < most && left > 0 {
-                answer.again.insert(key.to_owned());
+            if to_run.len() < most {
+                short.insert(key);
+            }
+            if to_run.len() < most && free.len() < tasks.len() {
+                answer.next.insert(key.to_owned(), $settle.now + LOCKED);
             }
         }
 
@@ -358,9 +408,12 @@ macro_rules! settle_keys {
                 .filter(gaia_claims::node_id.eq(node)).filter(gaia_claims::mark.eq(mark));
             let claim: Vec<i64> = $lock!(claim.select(gaia_claims::id)).load($conn)$($wait)*?;
             if !claim.is_empty() {
-                diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&refused_ids))
+                // A row that another session has locked holds up no other.
+                let free = asynctasks::table.filter(asynctasks::id.eq_any(&refused_ids))
                     .filter(asynctasks::queued.eq(1)).filter(asynctasks::task_status.eq_any(WAITS))
-                    .filter(asynctasks::lease_token.lt(token)))
+                    .filter(asynctasks::lease_token.lt(token));
+                let free: Vec<i64> = $lock!(free.select(asynctasks::id)).load($conn)$($wait)*?;
+                diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&free)))
                     .set((
                         asynctasks::run_at.eq(HELD_UNTIL),
                         asynctasks::queued.eq(0),
@@ -386,7 +439,7 @@ macro_rules! settle_keys {
             let before = work.keys.get(&*task.key).map_or(0, |of_key| of_key.known.waiting);
             *waiting.entry(&task.key).or_insert(before) += 1;
         }
-        if !aside.is_empty() {
+        for aside in aside.chunks(ROWS) {
             let rows: Vec<_> = aside.iter().map(|task| (
                 gaia_aside::task_id.eq(task.id),
                 gaia_aside::service.eq(service),
@@ -420,7 +473,7 @@ macro_rules! settle_keys {
         let moved = $settle.moved.iter().filter(|_| limit.running_per_key.is_some());
         let moved = moved.filter(|(key, mark, _)| holders.iter().all(|holder| holder.key != *key || holder.name != *mark));
         new.extend(moved.map(|(key, mark, slots)| (&**key, &**mark, *slots)));
-        if !new.is_empty() {
+        for new in new.chunks(ROWS) {
             let rows: Vec<_> = new.iter().map(|(key, holder, slots)| (
                 gaia_key_slots::service.eq(service),
                 gaia_key_slots::method.eq(method),
@@ -437,21 +490,28 @@ macro_rules! settle_keys {
         if !old.is_empty() {
             diesel::delete(of_method!(gaia_keys, service, method).filter(gaia_keys::limit_key.eq_any(old))).execute($conn)$($wait)*?;
         }
-        let rows: Vec<_> = changed.iter().filter_map(|(key, row)| row.map(|(waiting, full_at)| (
-            gaia_keys::service.eq(service),
-            gaia_keys::method.eq(method),
-            gaia_keys::limit_key.eq(*key),
-            gaia_keys::waiting.eq(column(waiting)),
-            gaia_keys::full_at.eq(full_at),
-        ))).collect();
-        if !rows.is_empty() {
+        let rows: Vec<(&str, usize, i64)> = changed.iter()
+            .filter_map(|(key, row)| row.map(|(waiting, full_at)| (*key, waiting, full_at))).collect();
+        for rows in rows.chunks(ROWS) {
+            let rows: Vec<_> = rows.iter().map(|(key, waiting, full_at)| (
+                gaia_keys::service.eq(service),
+                gaia_keys::method.eq(method),
+                gaia_keys::limit_key.eq(*key),
+                gaia_keys::waiting.eq(column(*waiting)),
+                gaia_keys::full_at.eq(*full_at),
+            )).collect();
             diesel::insert_into(gaia_keys::table).values(rows).execute($conn)$($wait)*?;
         }
         for (key, of_key) in &work.keys {
             if waiting.get(key).copied().unwrap_or(of_key.known.waiting) > 0 {
+                // Fewer were released than may run, and no end may come that leads to a further question.
+                if short.contains(key) && !answer.next.contains_key(*key) {
+                    answer.again.insert((*key).to_owned());
+                    continue;
+                }
                 let soon = of_key.known.reserved + of_key.share.release;
                 if let Some(next) = share::next(&limit, of_key.share.full_at, soon, $settle.now) {
-                    answer.next.insert((*key).to_owned(), next);
+                    answer.next.entry((*key).to_owned()).or_insert(next);
                 }
             }
         }
@@ -516,7 +576,13 @@ mod tests {
             moved: vec![("a".to_owned(), "mark".to_owned(), 1)],
             ..settle(tasks, 9)
         };
-        let work = Work::new(&settle, Limit::running_per_key(4), &holders, Vec::new(), &HashMap::new());
+        let work = Work::new(
+            &settle,
+            Limit::running_per_key(4),
+            &holders,
+            Vec::new(),
+            &HashMap::new(),
+        );
         assert_eq!((sorted(work.granted()), work.mine("a")), (vec![1], 2));
     }
 }
