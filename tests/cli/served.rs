@@ -115,6 +115,19 @@ impl Served {
         }
     }
 
+    /// A task that waits for its limit key, of whose tasks as many run as may.
+    pub async fn waits_for_key(&self, key: &str) -> i64 {
+        let last_second = "9999-12-31T23:59:59Z".parse().expect("is a time");
+        let task = NewTask::new("Demo", "Gate").limit_key(key).run_at(last_second);
+        let later = self.gaia.scheduler("later").expect("is a theme");
+        let id = later.add_task(task).await.expect("is added").id;
+        self.database.execute(&format!(
+            "INSERT INTO gaia_aside (task_id, service, method, limit_key, priority) VALUES ({id}, 'Demo', 'Gate', '{key}', 0); \
+             INSERT INTO gaia_keys (service, method, limit_key, waiting, full_at) VALUES ('Demo', 'Gate', '{key}', 1, 0);"
+        ));
+        id
+    }
+
     pub fn scheduler(&self) -> Scheduler {
         self.gaia.scheduler(THEME).expect("is a theme")
     }

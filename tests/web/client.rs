@@ -295,6 +295,19 @@ impl Served {
         stream
     }
 
+    /// A task that waits for its limit key, of whose tasks as many run as may.
+    pub async fn waits_for_key(&self, key: &str) -> i64 {
+        let task = json!({"theme": "later", "service": "Demo", "method": "Gate", "limit_key": key, "run_at": "9999-12-31T23:59:59Z"});
+        let id = self.send("POST", "/tasks", &task.to_string()).await.with(201)["id"]
+            .as_i64()
+            .expect("is an id");
+        self.database.execute(&format!(
+            "INSERT INTO gaia_aside (task_id, service, method, limit_key, priority) VALUES ({id}, 'Demo', 'Gate', '{key}', 0); \
+             INSERT INTO gaia_keys (service, method, limit_key, waiting, full_at) VALUES ('Demo', 'Gate', '{key}', 1, 0);"
+        ));
+        id
+    }
+
     pub async fn stop(self) {
         self.server.stop(false).await;
         self.gaia.stop().await.expect("stops");

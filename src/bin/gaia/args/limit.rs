@@ -10,7 +10,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   gaia limit set Mail Send --running 5
   gaia limit set Mail Send --running 5 --starts 100 --per 1m --reason 'as the provider asks'
-  gaia limit set Mail Send --running 50 --running-per-key 5   # tasks: gaia task add --limit-key tenant-17 ...
+  gaia limit set Mail Send --running 50 --running-per-key 5
   gaia limit list
   gaia limit remove Mail Send";
 
