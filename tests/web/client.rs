@@ -13,7 +13,7 @@ use gaia_actors::{
     prelude::*,
     web::{Access, AccessToken, AdminOptions, Permission, admin},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
