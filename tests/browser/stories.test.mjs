@@ -181,7 +181,7 @@ test('a method is limited, and its limit lifted', async () => {
   await shows(page.locator('.figures'), /Limit[^]*\/ 2[^]*1,000 in 1 h/);
   await menu('Methods');
   const row = page.locator('.card', { hasText: 'Limits' }).locator('tbody tr', { hasText: 'Mail.Send' });
-  await shows(row, /\/ 2[^]*1,000 in 1 h[^]*1 of each key at once/);
+  await shows(row, /\/ 2[^]*1,000 in 1 h[^]*1 at once/);
   await confirm(row.getByRole('button', { name: 'Lift limit…' }), 'the provider has grown');
   await row.waitFor({ state: 'detached' });
 });

@@ -351,8 +351,8 @@ async fn a_limit_for_keys_is_set_and_shown() {
         &[
             "<h2>Limits</h2>",
             "Per limit key",
-            "1 of each key at once",
-            "2,000 of each key in 3 h",
+            ">1 at once<",
+            "2,000 in 3 h",
             "value=\"2000\"",
             "<option value=\"h\" selected>",
         ],
@@ -372,14 +372,15 @@ async fn a_limit_for_keys_is_set_and_shown() {
     .await;
     has_all(
         &served.sees(&format!("/{method}")).await,
-        &["<dt>Limit</dt>", "1 of each key at once", "2,000 of each key in 3 h"],
+        &["<dt>Per limit key</dt>", "<dd>1 at once<", "2,000 in 3 h"],
     );
+    has_none(&served.sees(&format!("/{method}")).await, &["<dt>Limit</dt>"]);
     has_all(
         &served.sees_in_chinese("/methods").await,
         &[
-            "按限流键",
-            "每个键同时 1 个",
-            "每个键每 3 小时 2,000 个",
+            ">每个限流键<",
+            "同时 1 个",
+            "每 3 小时 2,000 个",
             "2 个键有任务在等待",
             "每个限流键同时执行",
         ],
@@ -402,7 +403,7 @@ async fn a_limit_for_keys_is_set_and_shown() {
 
     // Blank fields: any number.
     assert_eq!(set("3", "").await["starts_per_key"], Value::Null);
-    has_none(&served.sees("/methods").await, &["of each key in"]);
+    has_none(&served.sees("/methods").await, &["2,000 in 3 h"]);
     served.stop().await;
 }
 

@@ -43,7 +43,11 @@ pub(super) fn card(view: &View, limits: &[&MethodLimit]) -> Markup {
                             td.lead { (method_link(view, None, &limit.service, &limit.method)) }
                             td.nowrap data-label=(words.at_once) { (at_once(limit)) " " (waits(view, limit)) }
                             td.nowrap data-label=(words.starts) { (pace(view, limit)) }
-                            td data-label=(words.per_limit_key) { (per_key(view, limit)) }
+                            td data-label=(words.per_limit_key) {
+                                @if !limit.limit.is_of_keys() { span.faint { "–" } }
+                                @for part in per_key(view, limit) { div.nowrap { (part) } }
+                                (keys_wait(view, limit))
+                            }
                             td { div.actions.end { (buttons(view, (&limit.service, &limit.method), Some(limit))) } }
                         }
                     }
@@ -79,20 +83,23 @@ fn waits(view: &View, limit: &MethodLimit) -> Markup {
     html! { @if limit.waits { span.tag.warn { (view.words.tasks_wait) } } }
 }
 
-/// What holds for the tasks with one limit key, and for how many keys tasks wait.
-fn per_key(view: &View, limit: &MethodLimit) -> Markup {
+/// What holds for the tasks with one limit key, in words.
+fn per_key(view: &View, limit: &MethodLimit) -> Vec<String> {
     let words = view.words;
-    let Limit {
-        running_per_key,
-        starts_per_key,
-        ..
-    } = limit.limit;
-    html! {
-        @if !limit.limit.is_of_keys() { span.faint { "–" } }
-        @if let Some(most) = running_per_key { div.nowrap { ((words.running_of_key)(most.into())) } }
-        @if let Some(Pace { count, per }) = starts_per_key { div.nowrap { ((words.pace_of_key)(count.into(), per)) } }
-        @if limit.waiting_keys > 0 { span.tag.warn { ((words.keys_wait)(limit.waiting_keys)) } }
-    }
+    let running = limit
+        .limit
+        .running_per_key
+        .map(|most| (words.running_at_once)(most.into()));
+    let starts = limit
+        .limit
+        .starts_per_key
+        .map(|Pace { count, per }| (words.pace)(count.into(), per));
+    running.into_iter().chain(starts).collect()
+}
+
+/// For how many keys tasks wait.
+fn keys_wait(view: &View, limit: &MethodLimit) -> Markup {
+    html! { @if limit.waiting_keys > 0 { span.tag.warn { ((view.words.keys_wait)(limit.waiting_keys)) } } }
 }
 
 /// The limit among the figures of its method.
@@ -111,7 +118,17 @@ pub(super) fn figure(view: &View, limit: &MethodLimit) -> Markup {
                 }
             }
         }
-        @if limit.limit.is_of_keys() { div { dt { (view.words.limit) } dd { (per_key(view, limit)) } } }
+        @if limit.limit.is_of_keys() {
+            div {
+                dt { (view.words.per_limit_key) }
+                dd {
+                    @for (at, part) in per_key(view, limit).iter().enumerate() {
+                        @if at == 0 { (part) } @else { small { (part) } }
+                    }
+                    @if limit.waiting_keys > 0 { small { (keys_wait(view, limit)) } }
+                }
+            }
+        }
     }
 }
 

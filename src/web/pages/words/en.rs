@@ -281,7 +281,7 @@ pub(super) const WORDS: Words = Words {
         "theme.resize" => "How many workers is each node to have? With 0 no node begins a run.",
         "node.resize" => "How many workers is this node to have? It holds until the node stops.",
         "limit.set" => {
-            "How many of its tasks may run at once in the whole cluster, and how many may start in a time? Others wait."
+            "How many of its tasks may run at once in the whole cluster, and how many may start in a time: of all, and of those with the same limit key? Others wait."
         }
         "limit.remove" => "Lift this limit? Tasks that wait for it start as soon as workers are free.",
         "node.drain" => {
@@ -485,8 +485,7 @@ pub(super) const WORDS: Words = Words {
     pace: |count, per| format!("{} in {}", grouped(count), in_units(per, UNITS, " ")),
     tasks_wait: "tasks wait",
     per_limit_key: "Per limit key",
-    running_of_key: |most| format!("{} of each key at once", grouped(most)),
-    pace_of_key: |count, per| format!("{} of each key in {}", grouped(count), in_units(per, UNITS, " ")),
+    running_at_once: |most| format!("{} at once", grouped(most)),
     keys_wait: |keys| match keys {
         1 => "tasks of 1 key wait".to_owned(),
         _ => format!("tasks of {} keys wait", grouped(keys)),

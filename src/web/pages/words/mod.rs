@@ -368,8 +368,7 @@ pub(super) struct Words {
     pub(super) pace: fn(u64, Duration) -> String,
     pub(super) tasks_wait: &'static str,
     pub(super) per_limit_key: &'static str,
-    pub(super) running_of_key: fn(u64) -> String,
-    pub(super) pace_of_key: fn(u64, Duration) -> String,
+    pub(super) running_at_once: fn(u64) -> String,
     /// For how many keys tasks wait.
     pub(super) keys_wait: fn(u64) -> String,
     pub(super) at_once_of_key: &'static str,

@@ -268,7 +268,9 @@ pub(super) const WORDS: Words = Words {
         "theme.pause" => "确定暂停该主题？已开始的执行会继续完成，各节点不再开始新的执行。",
         "theme.resize" => "每个节点应有多少 Worker？为 0 时各节点不再开始新的执行。",
         "node.resize" => "该节点应有多少 Worker？节点停止前有效。",
-        "limit.set" => "整个集群里该方法最多同时执行多少个任务，一段时间内最多开始多少个？超出的任务排队等待。",
+        "limit.set" => {
+            "整个集群里该方法最多同时执行多少个任务，一段时间内最多开始多少个？也可以对每个限流键（如租户）分别限制。超出的任务排队等待。"
+        }
         "limit.remove" => "确定解除限流？等待的任务会在有空闲 Worker 时立即执行。",
         "node.drain" => {
             "将该节点的 Worker 数设为 0？已开始的执行会继续完成；重新设置或节点重启之前，该节点不再开始新的执行。"
@@ -458,9 +460,8 @@ pub(super) const WORDS: Words = Words {
     time_units: UNITS,
     pace: |count, per| format!("每 {} {} 个", in_units(per, UNITS, " "), grouped(count)),
     tasks_wait: "有任务在等待",
-    per_limit_key: "按限流键",
-    running_of_key: |most| format!("每个键同时 {} 个", grouped(most)),
-    pace_of_key: |count, per| format!("每个键每 {} {} 个", in_units(per, UNITS, " "), grouped(count)),
+    per_limit_key: "每个限流键",
+    running_at_once: |most| format!("同时 {} 个", grouped(most)),
     keys_wait: |keys| format!("{} 个键有任务在等待", grouped(keys)),
     at_once_of_key: "每个限流键同时执行",
     starts_of_key: "每个限流键的开始数",
