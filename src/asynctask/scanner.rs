@@ -72,6 +72,8 @@ pub(super) struct ScannerActor {
     /// When the scanner last claimed urgent tasks while the pool was full.
     last_urgent_scan: Option<Instant>,
     scanning: bool,
+    /// How many claims have tasks whose keys are being settled.
+    settling: usize,
     /// The look for methods of services that answer every method, and the rest after it.
     discovery: SingleFlight,
     timer: Option<SpawnHandle>,
@@ -134,6 +136,10 @@ struct Scan {
     permits: Option<ClaimPermits>,
     /// Whether the claim has left due tasks for lack of permits.
     lacks_permits: bool,
+    /// How many tasks the claim has taken.
+    taken: usize,
+    /// Those of them whose methods have limits of keys: they run once their keys are settled.
+    keyed: Vec<ClaimedTask>,
     claimed: Option<Result<Claimed, StoreError>>,
 }
 
@@ -190,6 +196,7 @@ impl ScannerActor {
             quick: Vec::new(),
             last_urgent_scan: None,
             scanning: false,
+            settling: 0,
             discovery: SingleFlight::default(),
             timer: None,
             backoff: Backoff::default(),
@@ -244,15 +251,16 @@ impl ScannerActor {
         self.lacks_permits = scan.lacks_permits;
         let next = match scan.claimed {
             Some(Ok(mut claimed)) => {
-                let tasks = std::mem::take(&mut claimed.tasks);
-                let count = tasks.len();
-                self.dispatch(tasks, scan.permits, scan.term);
+                let (tasks, count) = (std::mem::take(&mut claimed.tasks), scan.taken);
+                let mut permits = scan.permits;
+                self.dispatch(tasks, permits.as_mut(), scan.term);
                 let (next, took_all) = match scan.look_for {
                     LookFor::AnyTask => self.claimed(&claimed, count, scan.limit),
                     _ => (self.claimed_urgent(count, scan.limit), false),
                 };
-                if let Some(open) = scan.open {
-                    open.answered();
+                match permits.filter(|_| !scan.keyed.is_empty()) {
+                    Some(permits) => self.settle_keys(scan.keyed, permits, scan.term, scan.open, ctx),
+                    None => scan.open.into_iter().for_each(UnansweredClaim::answered),
                 }
                 if took_all {
                     self.wake.caught_up_to(seen);
@@ -362,7 +370,7 @@ impl ScannerActor {
     }
 
     /// Hands the tasks that this node serves to the pool, and puts the others back: handlers may have been removed since the claim began.
-    fn dispatch(&mut self, claimed: Vec<ClaimedTask>, mut permits: Option<ClaimPermits>, term: Term) {
+    fn dispatch(&mut self, claimed: Vec<ClaimedTask>, mut permits: Option<&mut ClaimPermits>, term: Term) {
         let theme = &self.theme;
         let mut served = Vec::with_capacity(claimed.len());
         for task in claimed {
@@ -385,6 +393,31 @@ impl ScannerActor {
             self.idle = Duration::ZERO;
             self.pool.do_send(Dispatch(served));
         }
+    }
+
+    /// Hands those of these tasks to the pool that may run by their keys. Meanwhile scans go on with other methods.
+    fn settle_keys(
+        &mut self,
+        mut tasks: Vec<ClaimedTask>,
+        mut permits: ClaimPermits,
+        term: Term,
+        open: Option<UnansweredClaim>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.settling += 1;
+        let store = self.store.clone();
+        let settle = async move {
+            permits.settle_keys(&store, &mut tasks).await;
+            (tasks, permits)
+        };
+        ctx.spawn(settle.into_actor(self).map(move |(tasks, mut permits), scanner, ctx| {
+            scanner.settling -= 1;
+            scanner.dispatch(tasks, Some(&mut permits), term);
+            open.into_iter().for_each(UnansweredClaim::answered);
+            if scanner.gate.stopping && !scanner.scanning {
+                scanner.finish_stop(ctx);
+            }
+        }));
     }
 
     /// How long to sleep after a scan that took all due tasks. On a database that cannot announce the tasks that other processes add, the
@@ -431,6 +464,9 @@ impl ScannerActor {
     }
 
     fn finish_stop(&mut self, ctx: &mut Context<Self>) {
+        if self.settling > 0 {
+            return;
+        }
         for waiter in self.stop_waiters.drain(..) {
             // The caller may have given up.
             let _ = waiter.send(());
@@ -448,6 +484,7 @@ async fn scan(
     waiter: Waiter,
     urgent_too_soon: bool,
 ) -> Scan {
+    theme.limits().keys_settled().await;
     let methods = methods(&theme, &store).await;
     // A pool that has died takes nothing.
     let room = pool.send(GetRoom(methods)).await.unwrap_or(None);
@@ -463,14 +500,18 @@ async fn scan(
     let term = theme.lease().term();
     let claim_id = store.tasks().new_claim_id(&claim.node);
     let (mut open, mut claimed, mut lacks_permits) = (None, None, false);
+    let (mut taken, mut keyed) = (0, Vec::new());
     if let Some(permits) = &permits {
         open = Some(theme.held().begin_claim(claim_id.mark()));
         let began = Instant::now();
-        let answer = store.tasks().claim_as(claim, &claim_id).await;
+        let mut answer = store.tasks().claim_as(claim, &claim_id).await;
         lacks_permits = answer.as_ref().is_ok_and(|claimed| permits.note_left(claimed));
-        let tasks = answer.as_ref().map_or(0, |claimed| claimed.tasks.len());
-        if tasks > 0 {
-            theme.runs.tell_claimed(tasks, began.elapsed());
+        if let Ok(claimed) = &mut answer {
+            taken = claimed.tasks.len();
+            if taken > 0 {
+                theme.runs.tell_claimed(taken, began.elapsed());
+            }
+            keyed = permits.split_off_keys(&mut claimed.tasks);
         }
         claimed = Some(answer);
     }
@@ -482,6 +523,8 @@ async fn scan(
         look_for,
         permits,
         lacks_permits,
+        taken,
+        keyed,
         claimed,
     }
 }

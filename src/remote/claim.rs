@@ -155,8 +155,9 @@ async fn hand_out(
         above: None,
     };
     let mut permits = limits.take_for(&mut claim, waiter);
-    let claimed = store.tasks().claim_as(claim, &claim_id).await?;
+    let mut claimed = store.tasks().claim_as(claim, &claim_id).await?;
     let lacks_permits = permits.note_left(&claimed);
+    permits.settle_keys(store, &mut claimed.tasks).await;
     let (tasks, slots) = with_permits(store, claimed.tasks, &mut permits).await?;
     let Some(first) = tasks.first() else {
         return Ok((Vec::new(), lacks_permits));

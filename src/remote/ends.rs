@@ -67,15 +67,21 @@ struct Ending {
 impl Remote {
     /// Gives the slots of limited methods back whose runs have ended. If that fails, they come back when all runs of their claim have ended.
     async fn free_slots(&self, runs: &[Run], ended: &[Ended]) {
-        let mut freed: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+        let mut freed: BTreeMap<(&str, &str, &str), Vec<i64>> = BTreeMap::new();
         for (run, ended) in runs.iter().zip(ended) {
             if let (Run::Leased { claim, task, .. }, Ended::Written(_)) = (run, ended)
                 && self.themes.limits().is_limited(&task.service, &task.method)
             {
-                *freed.entry((&claim.mark, &task.service, &task.method)).or_default() += 1;
+                freed.entry((&claim.mark, &task.service, &task.method)).or_default().push(task.id);
             }
         }
-        for ((mark, service, method), runs) in freed {
+        for ((mark, service, method), ids) in freed {
+            let runs = ids.len();
+            let of_method = (service, method);
+            let limits = self.themes.limits();
+            if let Err(error) = limits.end_remote_keys(&self.store, of_method, mark, &ids).await {
+                say!(Debug, "cannot give slots of keys of {service}.{method} back: {error}");
+            }
             if self.themes.limits().end_remote(service, method, mark, runs) {
                 continue;
             }

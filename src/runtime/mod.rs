@@ -302,7 +302,7 @@ impl Gaia {
     fn start_limiter(&self) {
         let inner = &self.0;
         let limiter = LimitActor::new(
-            inner.themes.limits().clone(),
+            inner.themes.clone(),
             inner.store.clone(),
             Arc::clone(&inner.node_id),
         );

@@ -10,16 +10,16 @@ use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::Futures
 
 use super::{Limits, Question, Time, limited::RETRY};
 use crate::{
+    asynctask::runtime::{ThemeRuntime, ThemeRuntimes},
     registry::MethodName,
     repeats::Repeats,
-    store::{Held, Settled, Store, StoreError, StoredLimit},
+    store::{Held, KEYS, KeyOfMethod, Settled, Store, StoreError, StoredLimit},
 };
 
 /// Asks the database for slots, and gives slots back. Each process has one; it sleeps while no method has a limit.
 pub(crate) struct LimitActor {
-    limits: Limits,
+    themes: ThemeRuntimes,
     store: Store,
-    node: Arc<str>,
 }
 
 /// How many questions are asked at once: claims and ends of tasks need connections, too.
@@ -28,10 +28,12 @@ const AT_ONCE: usize = 4;
 /// The work of the actor. Each method is settled by itself: a row that another session has locked holds up no other method.
 struct Work {
     limits: Limits,
+    themes: ThemeRuntimes,
     store: Store,
-    node: Arc<str>,
     under_way: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     is_reading: bool,
+    /// How far the looks at keys have come.
+    keys_after: Option<KeyOfMethod>,
     /// The table could not be read: when to try again.
     read_again: Option<Instant>,
     said: Repeats<Option<Arc<MethodName>>>,
@@ -40,14 +42,48 @@ struct Work {
 /// A piece of work that is done.
 enum Done {
     /// The limits, and what this node has of them; and how often limits had been followed before.
-    Read(Result<(Vec<StoredLimit>, Vec<Held>), StoreError>, u64),
+    Read(Result<Seen, StoreError>, u64),
     Settled(Question, Result<Settled, StoreError>),
+    SettledKeys(Arc<MethodName>, Result<(), StoreError>),
     Freed,
 }
 
+/// What a look finds.
+struct Seen {
+    limits: Vec<StoredLimit>,
+    /// What this node has of them.
+    held: Vec<Held>,
+    /// A page of the keys for which tasks wait.
+    keys: Vec<KeyOfMethod>,
+    /// Keys of which the dead have slots.
+    of_dead: Vec<KeyOfMethod>,
+    /// What this node has of the keys.
+    key_slots: Vec<(KeyOfMethod, usize)>,
+}
+
+/// Looks at the limits, and at a page of keys.
+async fn look(store: &Store, node: &str, after: Option<&KeyOfMethod>) -> Result<Seen, StoreError> {
+    let cluster = store.cluster();
+    let limits = cluster.limits().await?;
+    let has_keys = limits.iter().any(|stored| stored.limit.is_of_keys());
+    let (mut of_dead, mut key_slots) = (Vec::new(), Vec::new());
+    if has_keys {
+        (of_dead, key_slots) = (cluster.keys_of_dead().await?, cluster.key_slots_of(node).await?);
+    }
+    Ok(Seen {
+        held: cluster.slots_of(node).await?,
+        keys: cluster.keys_page(after).await?,
+        limits,
+        of_dead,
+        key_slots,
+    })
+}
+
 impl LimitActor {
-    pub(crate) fn new(limits: Limits, store: Store, node: Arc<str>) -> Self {
-        Self { limits, store, node }
+    pub(crate) fn new(themes: ThemeRuntimes, store: Store, node: Arc<str>) -> Self {
+        // It is the node of this process, and never another.
+        let _ = themes.limits().0.node.set(node);
+        Self { themes, store }
     }
 }
 
@@ -56,11 +92,12 @@ impl Actor for LimitActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let work = Work {
-            limits: self.limits.clone(),
+            limits: self.themes.limits().clone(),
+            themes: self.themes.clone(),
             store: self.store.clone(),
-            node: Arc::clone(&self.node),
             under_way: FuturesUnordered::new(),
             is_reading: false,
+            keys_after: None,
             read_again: None,
             said: Repeats::default(),
         };
@@ -96,30 +133,34 @@ impl Work {
 
     /// Begins the work that is due; answers with the time of the next look, and with the reading of the clock at which tasks may start.
     fn begin(&mut self) -> (Option<Instant>, Option<Duration>) {
+        self.tell_released();
         if self.read_again.is_some_and(|at| at <= Instant::now()) {
             self.read_again = None;
             self.limits.request_read();
         }
         if !self.is_reading && self.limits.0.is_to_read.swap(false, Ordering::Relaxed) {
             self.is_reading = true;
-            let (store, node) = (self.store.clone(), Arc::clone(&self.node));
+            let (limits, store) = (self.limits.clone(), self.store.clone());
             let followed = self.limits.0.followed.load(Ordering::Relaxed);
-            let read = async move {
-                let read = async {
-                    let limits = store.cluster().limits().await?;
-                    Ok((limits, store.cluster().slots_of(&node).await?))
-                };
-                Done::Read(read.await, followed)
-            };
+            let after = self.keys_after.clone();
+            let read = async move { Done::Read(look(&store, limits.0.node(), after.as_ref()).await, followed) };
             self.under_way.push(read.boxed_local());
         }
         let most = AT_ONCE.saturating_sub(self.under_way.len());
-        let questions = self.limits.0.questions(&self.node, self.time(), most);
+        let questions = self.limits.0.questions(self.time(), most);
         for question in questions.now {
             let (store, settle) = (self.store.clone(), Arc::new(question.settle.clone()));
             let ask = async move {
                 let settled = store.cluster().settle_slots(&settle).await;
                 Done::Settled(question, settled)
+            };
+            self.under_way.push(ask.boxed_local());
+        }
+        for name in questions.of_keys {
+            let (limits, store) = (self.limits.clone(), self.store.clone());
+            let ask = async move {
+                let settled = limits.settle_keys(&store, &name, None, Vec::new()).await;
+                Done::SettledKeys(name, settled.map(drop))
             };
             self.under_way.push(ask.boxed_local());
         }
@@ -129,13 +170,15 @@ impl Work {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Read(Ok((limits, rows)), followed) => {
+            Done::Read(Ok(seen), followed) => {
                 self.is_reading = false;
                 self.said.over(&None);
                 match self.limits.0.followed.load(Ordering::Relaxed) == followed {
                     true => {
-                        self.limits.follow(limits);
-                        self.limits.0.compare(&rows);
+                        self.limits.follow(seen.limits);
+                        self.limits.0.compare(&seen.held);
+                        self.limits.0.compare_keys(&seen.key_slots);
+                        self.look_at_keys(&seen.keys, &seen.of_dead);
                     }
                     // This process has changed a limit since.
                     false => self.limits.request_read(),
@@ -159,7 +202,58 @@ impl Work {
                 let ended = self.limits.0.answered(&question, settled.ok(), time);
                 self.free(&question.name, ended);
             }
+            Done::SettledKeys(name, settled) => {
+                if let Some(limited) = self.limits.0.methods().get_mut(&*name) {
+                    limited.keys.is_asking = false;
+                }
+                match settled {
+                    Ok(()) => drop(self.said.over(&Some(name))),
+                    Err(error) => self.say(Some(Arc::clone(&name)), &format!("cannot settle the keys of {name}"), &error),
+                }
+            }
             Done::Freed => {}
+        }
+    }
+
+    /// Has the database asked about keys that a look has found, and has tasks run that wait for keys of methods without a limit of keys.
+    fn look_at_keys(&mut self, page: &[KeyOfMethod], of_dead: &[KeyOfMethod]) {
+        self.limits.0.look_at_keys(of_dead);
+        let over = self.limits.0.look_at_keys(page);
+        let is_whole = page.len() < KEYS;
+        self.keys_after = page.last().filter(|_| !is_whole).cloned();
+        if is_whole {
+            self.limits.0.looks_at_all_keys.store(false, Ordering::Relaxed);
+        } else if self.limits.0.looks_at_all_keys.load(Ordering::Relaxed) {
+            self.limits.request_read();
+        }
+        for (service, method) in over {
+            let (limits, store) = (self.limits.clone(), self.store.clone());
+            let free = async move {
+                loop {
+                    match store.cluster().free_aside(&service, &method).await {
+                        Ok((themes, more)) => {
+                            limits.0.note_released(themes.into_iter().map(|theme| (theme, 1)));
+                            limits.0.work.notify_one();
+                            if !more {
+                                return Done::Freed;
+                            }
+                        }
+                        Err(error) => {
+                            say!(Debug, "cannot have tasks of {service}.{method} run that waited for their keys: {error}");
+                            return Done::Freed;
+                        }
+                    }
+                }
+            };
+            self.under_way.push(free.boxed_local());
+        }
+    }
+
+    /// Wakes the scanners of tasks that were released, here and in other processes.
+    fn tell_released(&self) {
+        for (theme, tasks) in self.limits.0.take_released() {
+            self.themes.get(&theme).iter().for_each(ThemeRuntime::wake);
+            self.store.cluster().announce_tasks(&theme, tasks);
         }
     }
 

@@ -1,13 +1,17 @@
 //! The permits of one claim.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 
-use super::{Limits, Permit, Permits, name};
+use super::{Limits, Permit, Permits, keys::KeyPermit, name};
 use crate::{
     registry::MethodName,
-    store::{Claim, Claimed, ClaimedTask, Wanted},
+    store::{Claim, Claimed, ClaimedTask, KeyTask, Store, StoreError, Wanted},
 };
 
 /// A scanner or a remote worker that claims tasks, and may have to wait for permits.
@@ -26,6 +30,10 @@ pub(crate) struct ClaimPermits {
     limits: Limits,
     waiter: Waiter,
     permits: HashMap<Arc<MethodName>, OfMethod>,
+    /// The leaves of tasks with keys.
+    keys: HashMap<i64, KeyPermit>,
+    /// Tasks that have no leave of their key, and could not be set aside.
+    refused: HashSet<i64>,
 }
 
 struct OfMethod {
@@ -52,6 +60,8 @@ impl Limits {
             limits: self.clone(),
             waiter: waiter.clone(),
             permits: HashMap::new(),
+            keys: HashMap::new(),
+            refused: HashSet::new(),
         };
         let methods = claim.methods.as_ref().filter(|_| self.any());
         let Some(methods) = methods else { return taken };
@@ -97,14 +107,80 @@ impl ClaimPermits {
         has_left
     }
 
+    /// Takes those tasks out whose methods have limits of keys.
+    pub(crate) fn split_off_keys(&self, tasks: &mut Vec<ClaimedTask>) -> Vec<ClaimedTask> {
+        if !self.permits.values().any(|of_method| of_method.permits.has_keys) {
+            return Vec::new();
+        }
+        let (keyed, others) = std::mem::take(tasks)
+            .into_iter()
+            .partition(|task| self.limits.is_of_keys(&name(&task.service, &task.method)));
+        *tasks = others;
+        keyed
+    }
+
+    /// Settles which of the claimed tasks may run by their keys, and leaves out those that wait for theirs from now on.
+    pub(crate) async fn settle_keys(&mut self, store: &Store, tasks: &mut Vec<ClaimedTask>) {
+        if !self.limits.any() {
+            return;
+        }
+        let mut methods: HashMap<MethodName, Vec<i64>> = HashMap::new();
+        for task in &*tasks {
+            let name = name(&task.service, &task.method);
+            if self.limits.is_of_keys(&name) {
+                methods.entry(name).or_default().push(task.id);
+            }
+        }
+        for (name, ids) in methods {
+            if let Err(error) = self.settle_keys_of(store, &name, &ids, tasks).await {
+                say!(Debug, "cannot settle the keys of {name}, its tasks go back: {error}");
+                self.refused.extend(ids);
+            }
+        }
+    }
+
+    async fn settle_keys_of(
+        &mut self,
+        store: &Store,
+        name: &MethodName,
+        ids: &[i64],
+        tasks: &mut Vec<ClaimedTask>,
+    ) -> Result<(), StoreError> {
+        let mut keys: HashMap<i64, String> = store.cluster().keys_of(ids).await?.into_iter().collect();
+        let (mut claim, mut keyed) = (None, Vec::with_capacity(keys.len()));
+        for task in &*tasks {
+            if let Some(key) = keys.remove(&task.id) {
+                claim = claim.or_else(|| task.claim());
+                let (id, priority) = (task.id, task.priority);
+                keyed.push(KeyTask { id, key, priority });
+            }
+        }
+        if keyed.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<i64> = keyed.iter().map(|task| task.id).collect();
+        let settled = self.limits.settle_keys(store, name, claim, keyed).await?;
+        if !settled.is_over {
+            let waits = |id: &&i64| !settled.granted.contains_key(id) && !settled.aside.contains(id);
+            self.refused.extend(all.iter().filter(waits));
+        }
+        tasks.retain(|task| !settled.aside.contains(&task.id));
+        self.keys.extend(settled.granted);
+        Ok(())
+    }
+
     /// The leave to run for a task of the claim.
     pub(crate) fn leave(&mut self, task: &ClaimedTask) -> Leave {
         if !self.limits.any() {
             return Leave::Unlimited;
         }
+        if self.refused.contains(&task.id) {
+            return Leave::Refused;
+        }
         let name = name(&task.service, &task.method);
         let of_method = self.permits.get_mut(&name);
-        match of_method.and_then(|of_method| of_method.permits.take_one()) {
+        let key = self.keys.remove(&task.id);
+        match of_method.and_then(|of_method| of_method.permits.take_one(key)) {
             Some(permit) => Leave::Permit(permit),
             None if self.limits.is_limited(&task.service, &task.method) => {
                 self.limits.note_left(&self.waiter, &name, 1);

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Time, Waiter};
+use super::{Time, Waiter, keys::Keys};
 use crate::{
     domain::Limit,
     registry::MethodName,
@@ -39,7 +39,8 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Limited {
-    limit: Limit,
+    pub(super) limit: Limit,
+    pub(super) keys: Keys,
     /// Permits of an earlier limit of the method count no more.
     pub(super) generation: u64,
     /// Permits of tasks and of claims that are under way.
@@ -107,6 +108,7 @@ impl Limited {
         let now = Instant::now();
         Self {
             limit,
+            keys: Keys::new(),
             generation,
             used: 0,
             free: 0,
@@ -129,23 +131,29 @@ impl Limited {
         }
     }
 
-    /// If the limit is another: what ends from now on is judged by it, and the database is asked at once.
-    pub(super) fn change(&mut self, limit: Limit) {
+    /// If the limit is another: what ends from now on is judged by it, and the database is asked at once. Answers whether it is.
+    pub(super) fn change(&mut self, limit: Limit) -> bool {
         if self.limit == limit {
-            return;
+            return false;
         }
         self.limit = limit;
         self.most = slots(limit);
         (self.not_before, self.paced_until) = (Instant::now(), None);
         self.is_to_tell = true;
+        true
     }
 
     // ---- permits ----
 
     /// Takes up to `most` permits for a claim of this waiter.
     pub(super) fn take(&mut self, waiter: &str, most: usize) -> usize {
-        let taken = most.min(self.free);
-        self.free -= taken;
+        let taken = match self.limit.is_of_method() {
+            true => most.min(self.free),
+            false => most,
+        };
+        let taken = if self.keys.has_claim { 0 } else { taken };
+        self.keys.has_claim |= self.limit.is_of_keys();
+        self.free = self.free.saturating_sub(taken);
         self.used += taken;
         if let Some(left) = self.left.get_mut(waiter) {
             left.tasks = left.tasks.saturating_sub(taken);
@@ -153,10 +161,12 @@ impl Limited {
         taken
     }
 
-    /// A claim is over: it has not needed `left` of its permits, and `taken` belong to tasks.
-    pub(super) fn put_back(&mut self, left: usize, taken: usize) {
+    /// A claim is over: it has not needed `left` of its permits, and `taken` belong to tasks. `counts`: the limit was one of the method.
+    pub(super) fn put_back(&mut self, left: usize, taken: usize, counts: bool) {
         self.used = self.used.saturating_sub(left);
-        self.free += left;
+        if counts {
+            self.free += left;
+        }
         if taken > 0 {
             self.free_since = Instant::now();
         }
@@ -164,6 +174,10 @@ impl Limited {
 
     /// A task has ended. Answers whether the actor is to know.
     pub(super) fn ended(&mut self, has_started: bool) -> bool {
+        if !self.limit.is_of_method() {
+            self.used = self.used.saturating_sub(1);
+            return false;
+        }
         let is_reusable = !has_started || self.limit.starts.is_none();
         let stays = is_reusable && self.held() <= self.may_have();
         self.used = self.used.saturating_sub(1);
@@ -271,7 +285,7 @@ impl Limited {
         let tells = (tells || stops).then_some(soon);
         let idles = self.idle_at().map(|at| at.max(soon));
         let look = if self.part == usize::MAX { LOOK_AT_NONE } else { LOOK };
-        let looks = (self.held() > 0).then(|| self.settled_at + look);
+        let looks = (self.limit.is_of_method() && self.held() > 0).then(|| self.settled_at + look);
         let at = [asks, tells, idles, looks].into_iter().flatten().min();
         let at = at.map(|at| self.retry_at.map_or(at, |retry| at.max(retry)));
         (at, paced_until.filter(|_| wants))

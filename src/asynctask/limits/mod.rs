@@ -7,13 +7,14 @@
 
 mod actor;
 mod claim;
+mod keys;
 mod limited;
 mod permits;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -27,12 +28,13 @@ pub(crate) use self::{
     permits::Permit,
 };
 use self::{
+    keys::KeyPermit,
     limited::{Left, Limited},
     permits::Permits,
 };
 use crate::{
     registry::MethodName,
-    store::{Held, Settle, Settled, StoredLimit},
+    store::{Held, KeyOfMethod, KeyTask, Settle, SettleKeys, Settled, SettledKeys, Store, StoreError, StoredLimit},
 };
 
 /// Cloneable handle on the limits and permits of this process.
@@ -41,6 +43,8 @@ pub(crate) struct Limits(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// The id of this node.
+    node: OnceLock<Arc<str>>,
     methods: Mutex<HashMap<Arc<MethodName>, Limited>>,
     /// Whether any method has a limit.
     any: AtomicBool,
@@ -51,6 +55,12 @@ struct Inner {
     work: Notify,
     /// The table of limits may have changed.
     is_to_read: AtomicBool,
+    /// A limit of keys has changed: all keys for which tasks wait are to be looked at.
+    looks_at_all_keys: AtomicBool,
+    /// A claim has been settled, and another may take tasks with keys.
+    keys_are_settled: Notify,
+    /// How many tasks of each theme were released, of which scanners are to hear.
+    released: Mutex<BTreeMap<String, usize>>,
 }
 
 /// A question for the database about a method.
@@ -65,6 +75,8 @@ struct Question {
 #[derive(Debug, Default)]
 struct Questions {
     now: Vec<Question>,
+    /// The methods of whose keys is to be asked.
+    of_keys: Vec<Arc<MethodName>>,
     wake_at: Option<Instant>,
     wake_at_reading: Option<Duration>,
 }
@@ -79,12 +91,16 @@ struct Time {
 impl Default for Limits {
     fn default() -> Self {
         Self(Arc::new(Inner {
+            node: OnceLock::new(),
             methods: Mutex::default(),
             any: AtomicBool::new(false),
             generations: AtomicU64::new(0),
             followed: AtomicU64::new(0),
             work: Notify::new(),
             is_to_read: AtomicBool::new(false),
+            looks_at_all_keys: AtomicBool::new(false),
+            keys_are_settled: Notify::new(),
+            released: Mutex::default(),
         }))
     }
 }
@@ -118,11 +134,13 @@ impl Limits {
         let mut methods = self.0.methods();
         self.0.followed.fetch_add(1, Ordering::Relaxed);
         let mut before = std::mem::take(&mut *methods);
+        let mut keys_change = false;
         for StoredLimit { service, method, limit } in limits {
             let name = MethodName { service, method };
             let limited = match before.remove(&name) {
                 Some(mut limited) => {
-                    limited.change(limit);
+                    let of_keys = limited.limit.is_of_keys();
+                    keys_change |= limited.change(limit) && (of_keys || limit.is_of_keys());
                     limited
                 }
                 None => Limited::new(limit, self.0.generations.fetch_add(1, Ordering::Relaxed)),
@@ -133,6 +151,10 @@ impl Limits {
         drop(methods);
         // Tasks may pass that could not before.
         before.values().for_each(Limited::tell_all);
+        if keys_change || before.values().any(|limited| limited.limit.is_of_keys()) {
+            self.0.looks_at_all_keys.store(true, Ordering::Relaxed);
+            self.request_read();
+        }
         self.0.work.notify_one();
     }
 
@@ -140,17 +162,24 @@ impl Limits {
     #[cfg(feature = "web")]
     pub(crate) fn hand_over(&self, permits: Vec<Permit>, mark: &str) {
         let mut moving: HashMap<(Arc<MethodName>, u64), usize> = HashMap::new();
-        for permit in permits {
-            *moving.entry(permit.into_parts()).or_default() += 1;
-        }
         let mut methods = self.0.methods();
+        for permit in permits {
+            let (name, generation, key) = permit.into_parts();
+            let limited = methods.get_mut(&*name).filter(|limited| limited.generation == generation);
+            if let Some((limited, key)) = limited.zip(key) {
+                limited.keys.hand_over(&key, mark);
+            }
+            *moving.entry((name, generation)).or_default() += 1;
+        }
         for ((name, generation), slots) in moving {
             let limited = methods
                 .get_mut(&*name)
                 .filter(|limited| limited.generation == generation);
             if let Some(limited) = limited {
                 limited.used = limited.used.saturating_sub(slots);
-                limited.moving.push((mark.to_owned(), slots));
+                if limited.limit.is_of_method() {
+                    limited.moving.push((mark.to_owned(), slots));
+                }
             }
         }
         drop(methods);
@@ -174,8 +203,17 @@ impl Limits {
         let (name, _) = methods.get_key_value(name)?;
         let name = Arc::clone(name);
         let limited = methods.get_mut(&name)?;
+        let has_keys = limited.limit.is_of_keys() && !limited.keys.has_claim;
         let taken = limited.take(waiter, most);
-        let permits = Permits::new(Arc::clone(&self.0), Arc::clone(&name), limited.generation, taken);
+        let permits = Permits {
+            limits: Arc::clone(&self.0),
+            name: Arc::clone(&name),
+            generation: limited.generation,
+            counts: limited.limit.is_of_method(),
+            has_keys,
+            left: taken,
+            taken: 0,
+        };
         Some((name, permits))
     }
 
@@ -203,13 +241,100 @@ impl Limits {
         let Some(limited) = limited.filter(|limited| limited.generation == permits.generation) else {
             return;
         };
-        limited.put_back(permits.left, permits.taken);
-        if permits.left > 0 {
+        limited.put_back(permits.left, permits.taken, permits.counts);
+        if permits.left > 0 && permits.counts {
             limited.tell_but(waiter);
+        }
+        if permits.has_keys {
+            limited.keys.has_claim = false;
+            limited.tell_all();
+            self.0.keys_are_settled.notify_waiters();
         }
         drop(methods);
         self.0.work.notify_one();
     }
+
+    // ---- keys ----
+
+    /// Waits for a moment if tasks of a claim wait for their keys: the next claim would get none of their method.
+    pub(crate) async fn keys_settled(&self) {
+        if !self.any() {
+            return;
+        }
+        let settled = self.0.keys_are_settled.notified();
+        let waits = self.0.methods().values().any(|limited| limited.keys.has_claim);
+        if waits {
+            // Another session may have locked the limit: tasks of other methods do not wait for that.
+            let _ = tokio::time::timeout(keys::PATIENCE, settled).await;
+        }
+    }
+
+    /// Whether the limit of the method is one of keys, too.
+    pub(super) fn is_of_keys(&self, name: &MethodName) -> bool {
+        let methods = self.0.methods();
+        methods.get(name).is_some_and(|limited| limited.limit.is_of_keys())
+    }
+
+    /// Settles which of these tasks of a method may run, all of one claim, and what the database is to know of its keys besides.
+    async fn settle_keys(
+        &self,
+        store: &Store,
+        name: &MethodName,
+        claim: Option<(i64, String, String)>,
+        tasks: Vec<KeyTask>,
+    ) -> Result<KeysSettled, StoreError> {
+        let gate = self.0.methods().get(name).map(|limited| Arc::clone(&limited.keys.gate));
+        let Some(gate) = gate else { return Ok(KeysSettled::default()) };
+        let _closed = gate.lock().await;
+        let asked = self.0.methods().get_mut(name).map(|limited| {
+            let now = store.clock().now().timestamp_micros();
+            let ask = limited.keys.ask(name, self.0.node(), tasks, now);
+            (limited.generation, SettleKeys { claim, ..ask })
+        });
+        let Some((generation, asked)) = asked else {
+            return Ok(KeysSettled::default());
+        };
+        let asked = Arc::new(asked);
+        let settled = store.cluster().settle_keys(&asked).await;
+        self.0.keys_answered(name, generation, &asked, settled)
+    }
+
+    /// Runs of a remote claim have ended, of these tasks. Gives the slots of their keys back.
+    #[cfg(feature = "web")]
+    pub(crate) async fn end_remote_keys(
+        &self,
+        store: &Store,
+        (service, method): (&str, &str),
+        mark: &str,
+        ids: &[i64],
+    ) -> Result<(), StoreError> {
+        let name = name(service, method);
+        if !self.is_of_keys(&name) {
+            return Ok(());
+        }
+        let keys = store.cluster().keys_of(ids).await?;
+        let gate = self.0.methods().get(&name).map(|limited| Arc::clone(&limited.keys.gate));
+        let Some(gate) = gate else { return Ok(()) };
+        let _closed = gate.lock().await;
+        let mut in_row = Vec::with_capacity(keys.len());
+        if let Some(limited) = self.0.methods().get_mut(&name) {
+            let keys = keys.into_iter().map(|(_, key)| key);
+            in_row.extend(keys.filter(|key| !limited.keys.end_remote(key, mark)));
+        }
+        store.cluster().free_remote_keys(mark, service, method, &in_row).await?;
+        self.0.work.notify_one();
+        Ok(())
+    }
+}
+
+/// The leaves of claimed tasks.
+#[derive(Debug, Default)]
+struct KeysSettled {
+    granted: HashMap<i64, KeyPermit>,
+    /// The tasks that wait for their keys: the claim has them no more.
+    aside: HashSet<i64>,
+    /// Whether the method has no limit of keys any more: then all tasks may run.
+    is_over: bool,
 }
 
 fn name(service: &str, method: &str) -> MethodName {
@@ -220,6 +345,10 @@ fn name(service: &str, method: &str) -> MethodName {
 }
 
 impl Inner {
+    fn node(&self) -> &str {
+        self.node.get().map_or("", |node| node)
+    }
+
     fn methods(&self) -> MutexGuard<'_, HashMap<Arc<MethodName>, Limited>> {
         self.methods.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,11 +376,100 @@ impl Inner {
         }
     }
 
+    /// A task has ended that had the leave of its key.
+    fn ended_key(&self, name: &MethodName, generation: u64, key: &Arc<str>) {
+        let mut methods = self.methods();
+        let limited = methods.get_mut(name);
+        let Some(limited) = limited.filter(|limited| limited.generation == generation) else {
+            return;
+        };
+        limited.keys.ended(key);
+        drop(methods);
+        self.work.notify_one();
+    }
+
+    fn keys_answered(
+        self: &Arc<Self>,
+        name: &MethodName,
+        generation: u64,
+        asked: &SettleKeys,
+        settled: Result<SettledKeys, StoreError>,
+    ) -> Result<KeysSettled, StoreError> {
+        let mut methods = self.methods();
+        let limited = methods.get_key_value(name).map(|(name, _)| Arc::clone(name)).zip(methods.get_mut(name));
+        let limited = limited.filter(|(_, limited)| limited.generation == generation);
+        let granted = limited.map(|(name, limited)| {
+            let keys = limited.keys.answered(asked, settled.as_ref().ok());
+            (name, keys)
+        });
+        drop(methods);
+        let settled = settled?;
+        let is_over = settled.limit.is_none_or(|limit| !limit.is_of_keys());
+        if is_over {
+            self.looks_at_all_keys.store(true, Ordering::Relaxed);
+            self.is_to_read.store(true, Ordering::Relaxed);
+        }
+        if !settled.released.is_empty() {
+            self.note_released(settled.released);
+        }
+        self.work.notify_one();
+        let permit = |name: &Arc<MethodName>, (id, key)| {
+            let permit = KeyPermit::new(Arc::clone(self), Arc::clone(name), generation, key);
+            (id, permit)
+        };
+        let granted = granted.map(|(name, keys)| keys.into_iter().map(|key| permit(&name, key)).collect());
+        Ok(KeysSettled {
+            granted: granted.unwrap_or_default(),
+            aside: settled.aside,
+            is_over,
+        })
+    }
+
+    /// Notes that tasks are due that waited for their keys: the actor tells the scanners.
+    fn note_released(&self, released: impl IntoIterator<Item = (String, usize)>) {
+        let mut noted = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        for (theme, tasks) in released {
+            *noted.entry(theme).or_default() += tasks;
+        }
+    }
+
+    fn take_released(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has the database asked about these keys. Answers with the methods that have no limit of keys.
+    fn look_at_keys(&self, keys: &[KeyOfMethod]) -> BTreeSet<(String, String)> {
+        let (mut methods, mut over) = (self.methods(), BTreeSet::new());
+        for KeyOfMethod { service, method, key } in keys {
+            match methods.get_mut(&name(service, method)).filter(|limited| limited.limit.is_of_keys()) {
+                Some(limited) => limited.keys.note_changed(key),
+                None => drop(over.insert((service.clone(), method.clone()))),
+            }
+        }
+        over
+    }
+
+    /// Compares the rows of this node with the keys of which it runs tasks.
+    fn compare_keys(&self, rows: &[(KeyOfMethod, usize)]) {
+        for (name, limited) in &mut *self.methods() {
+            let mine = rows.iter().filter(|(row, _)| (&row.service, &row.method) == (&name.service, &name.method));
+            let mine: HashMap<&str, usize> = mine.map(|(row, slots)| (&*row.key, *slots)).collect();
+            let counts = limited.limit.running_per_key.is_some();
+            limited.keys.compare(&mine, counts);
+        }
+    }
+
     /// The questions that are to be asked now, at most so many: first those that wait longest.
-    fn questions(&self, holder: &str, time: Time, most: usize) -> Questions {
+    fn questions(&self, time: Time, most: usize) -> Questions {
         let (mut questions, mut due) = (Questions::default(), Vec::new());
         let mut methods = self.methods();
         for (name, limited) in &mut *methods {
+            let (at, reading) = limited.keys.asks_at(time);
+            match at {
+                Some(at) if at <= Instant::now() => questions.of_keys.push(Arc::clone(name)),
+                _ => questions.wake_at = [questions.wake_at, at].into_iter().flatten().min(),
+            }
+            questions.wake_at_reading = [questions.wake_at_reading, reading].into_iter().flatten().min();
             if limited.is_settling {
                 continue;
             }
@@ -262,10 +480,16 @@ impl Inner {
             }
             questions.wake_at_reading = [questions.wake_at_reading, reading].into_iter().flatten().min();
         }
+        questions.of_keys.truncate(most);
+        for name in &questions.of_keys {
+            if let Some(limited) = methods.get_mut(&**name) {
+                limited.keys.is_asking = true;
+            }
+        }
         due.sort_unstable_by_key(|(at, _)| *at);
-        for (_, name) in due.into_iter().take(most) {
+        for (_, name) in due.into_iter().take(most - questions.of_keys.len()) {
             if let Some(limited) = methods.get_mut(&name) {
-                let (generation, settle) = (limited.generation, limited.ask(&name, holder, time.now));
+                let (generation, settle) = (limited.generation, limited.ask(&name, self.node(), time.now));
                 questions.now.push(Question {
                     name,
                     generation,

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use super::Inner;
+use super::{Inner, keys::KeyPermit};
 use crate::registry::MethodName;
 
 /// Permits that were taken for a claim.
 #[derive(Debug)]
 pub(super) struct Permits {
-    limits: Arc<Inner>,
+    pub(super) limits: Arc<Inner>,
     pub(super) name: Arc<MethodName>,
     pub(super) generation: u64,
+    /// Whether the limit is one of all tasks of the method together.
+    pub(super) counts: bool,
+    /// Whether the claim is the one whose tasks may have keys that are not settled.
+    pub(super) has_keys: bool,
     pub(super) left: usize,
     /// How many tasks have got one.
     pub(super) taken: usize,
@@ -22,30 +26,23 @@ pub(crate) struct Permit {
     limits: Arc<Inner>,
     name: Arc<MethodName>,
     generation: u64,
+    /// The leave of the task's key.
+    key: Option<KeyPermit>,
     has_started: bool,
     /// Another has the slot now.
     is_given: bool,
 }
 
 impl Permits {
-    pub(super) fn new(limits: Arc<Inner>, name: Arc<MethodName>, generation: u64, left: usize) -> Self {
-        Self {
-            limits,
-            name,
-            generation,
-            left,
-            taken: 0,
-        }
-    }
-
-    /// One for a task.
-    pub(super) fn take_one(&mut self) -> Option<Permit> {
+    /// One for a task, with the leave of its key.
+    pub(super) fn take_one(&mut self, key: Option<KeyPermit>) -> Option<Permit> {
         self.left = self.left.checked_sub(1)?;
         self.taken += 1;
         Some(Permit {
             limits: Arc::clone(&self.limits),
             name: Arc::clone(&self.name),
             generation: self.generation,
+            key,
             has_started: false,
             is_given: false,
         })
@@ -58,11 +55,12 @@ impl Permit {
         self.has_started = true;
     }
 
-    /// The method and the generation of its limit. The slot stays taken.
+    /// The method, the generation of its limit, and the key. The slots stay taken.
     #[cfg(feature = "web")]
-    pub(super) fn into_parts(mut self) -> (Arc<MethodName>, u64) {
+    pub(super) fn into_parts(mut self) -> (Arc<MethodName>, u64, Option<Arc<str>>) {
         self.is_given = true;
-        (Arc::clone(&self.name), self.generation)
+        let key = self.key.take().map(KeyPermit::into_key);
+        (Arc::clone(&self.name), self.generation, key)
     }
 }
 

@@ -346,6 +346,13 @@ impl ClaimedTask {
         }
     }
 
+    /// Id, node and mark of the claim that has the task.
+    pub(crate) fn claim(&self) -> Option<(i64, String, String)> {
+        let key = self.key();
+        let (token, node, mark) = key.claim()?;
+        Some((token, node.to_owned(), mark.to_owned()))
+    }
+
     pub(crate) fn retry_state(&self) -> RetryState {
         RetryState {
             retry_time: self.retry_time,
