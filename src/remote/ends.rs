@@ -72,7 +72,10 @@ impl Remote {
             if let (Run::Leased { claim, task, .. }, Ended::Written(_)) = (run, ended)
                 && self.themes.limits().is_limited(&task.service, &task.method)
             {
-                freed.entry((&claim.mark, &task.service, &task.method)).or_default().push(task.id);
+                freed
+                    .entry((&claim.mark, &task.service, &task.method))
+                    .or_default()
+                    .push(task.id);
             }
         }
         for ((mark, service, method), ids) in freed {

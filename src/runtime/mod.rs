@@ -301,11 +301,7 @@ impl Gaia {
     /// Starts the actor that shares out slots with other nodes.
     fn start_limiter(&self) {
         let inner = &self.0;
-        let limiter = LimitActor::new(
-            inner.themes.clone(),
-            inner.store.clone(),
-            Arc::clone(&inner.node_id),
-        );
+        let limiter = LimitActor::new(inner.themes.clone(), inner.store.clone(), Arc::clone(&inner.node_id));
         // It ends with the control thread.
         started(&inner.control, limiter);
     }

@@ -244,5 +244,6 @@ async fn a_check_says_that_tasks_wait_for_their_limit_keys() {
         assert!(way.out(&["task", "list", "status:wait"]).await.contains(waits));
         assert!(way.out(&["task", "get", &waiting]).await.contains(waits));
     }
+    served.gate.let_pass(2);
     served.stop().await;
 }

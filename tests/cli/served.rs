@@ -4,7 +4,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use gaia_actors::{
-    async_fn,
+    WaitKind, async_fn,
     logs::{KeepLogs, LogCapture},
     prelude::*,
     web::{Access, AccessToken, AdminOptions, Permission, admin},
@@ -115,17 +115,26 @@ impl Served {
         }
     }
 
-    /// A task that waits for its limit key, of whose tasks as many run as may.
+    /// A task that waits for its limit key: another one of the key runs. `Demo.Gate` has a limit of one for each key.
     pub async fn waits_for_key(&self, key: &str) -> i64 {
-        let last_second = "9999-12-31T23:59:59Z".parse().expect("is a time");
-        let task = NewTask::new("Demo", "Gate").limit_key(key).run_at(last_second);
-        let later = self.gaia.scheduler("later").expect("is a theme");
-        let id = later.add_task(task).await.expect("is added").id;
-        self.database.execute(&format!(
-            "INSERT INTO gaia_aside (task_id, service, method, limit_key, priority) VALUES ({id}, 'Demo', 'Gate', '{key}', 0); \
-             INSERT INTO gaia_keys (service, method, limit_key, waiting, full_at) VALUES ('Demo', 'Gate', '{key}', 1, 0);"
-        ));
-        id
+        let mut added = Vec::new();
+        for _ in 0..2 {
+            let task = NewTask::new("Demo", "Gate").limit_key(key);
+            added.push(self.scheduler().add_task(task).await.expect("is added").id);
+        }
+        eventually("one of the tasks waits for the other", async || {
+            for id in &added {
+                let task = self.scheduler().get_task_detail(*id).await.expect("is there");
+                if task
+                    .waits_for
+                    .is_some_and(|waits_for| waits_for.kind == WaitKind::Limit)
+                {
+                    return Some(*id);
+                }
+            }
+            None
+        })
+        .await
     }
 
     pub fn scheduler(&self) -> Scheduler {

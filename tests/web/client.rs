@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     conformance,
-    support::{Database, Gate, options},
+    support::{Database, Gate, eventually, options},
 };
 
 /// Where the API is mounted.
@@ -295,17 +295,24 @@ impl Served {
         stream
     }
 
-    /// A task that waits for its limit key, of whose tasks as many run as may.
+    /// A task that waits for its limit key: another one of the key runs. `Demo.Gate` has a limit of one for each key.
     pub async fn waits_for_key(&self, key: &str) -> i64 {
-        let task = json!({"theme": "later", "service": "Demo", "method": "Gate", "limit_key": key, "run_at": "9999-12-31T23:59:59Z"});
-        let id = self.send("POST", "/tasks", &task.to_string()).await.with(201)["id"]
-            .as_i64()
-            .expect("is an id");
-        self.database.execute(&format!(
-            "INSERT INTO gaia_aside (task_id, service, method, limit_key, priority) VALUES ({id}, 'Demo', 'Gate', '{key}', 0); \
-             INSERT INTO gaia_keys (service, method, limit_key, waiting, full_at) VALUES ('Demo', 'Gate', '{key}', 1, 0);"
-        ));
-        id
+        let task = json!({"theme": "demo", "service": "Demo", "method": "Gate", "limit_key": key}).to_string();
+        let mut added = Vec::new();
+        for _ in 0..2 {
+            let task = self.send("POST", "/tasks", &task).await.with(201);
+            added.push(task["id"].as_i64().expect("is an id"));
+        }
+        eventually("one of the tasks waits for the other", async || {
+            for id in &added {
+                let task = self.get(&format!("/tasks/{id}")).await.with(200);
+                if task["waits_for"]["kind"] == "limit" {
+                    return Some(*id);
+                }
+            }
+            None
+        })
+        .await
     }
 
     pub async fn stop(self) {

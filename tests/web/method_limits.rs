@@ -233,5 +233,7 @@ async fn a_limit_for_keys_says_for_how_many_keys_tasks_wait() {
             (&json!(key), &Value::Null, &json!("limit"))
         );
     }
+    served.gate.let_pass(4);
+    eventually("no task waits any more", async || (waiting().await == 0).then_some(())).await;
     served.stop().await;
 }

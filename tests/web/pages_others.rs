@@ -404,6 +404,7 @@ async fn a_limit_for_keys_is_set_and_shown() {
     // Blank fields: any number.
     assert_eq!(set("3", "").await["starts_per_key"], Value::Null);
     has_none(&served.sees("/methods").await, &["2,000 in 3 h"]);
+    served.gate.let_pass(4);
     served.stop().await;
 }
 

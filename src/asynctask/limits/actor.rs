@@ -208,7 +208,11 @@ impl Work {
                 }
                 match settled {
                     Ok(()) => drop(self.said.over(&Some(name))),
-                    Err(error) => self.say(Some(Arc::clone(&name)), &format!("cannot settle the keys of {name}"), &error),
+                    Err(error) => self.say(
+                        Some(Arc::clone(&name)),
+                        &format!("cannot settle the keys of {name}"),
+                        &error,
+                    ),
                 }
             }
             Done::Freed => {}
@@ -239,7 +243,10 @@ impl Work {
                             }
                         }
                         Err(error) => {
-                            say!(Debug, "cannot have tasks of {service}.{method} run that waited for their keys: {error}");
+                            say!(
+                                Debug,
+                                "cannot have tasks of {service}.{method} run that waited for their keys: {error}"
+                            );
                             return Done::Freed;
                         }
                     }

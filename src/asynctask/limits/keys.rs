@@ -132,7 +132,10 @@ impl Keys {
     pub(super) fn end_remote(&mut self, key: &str, mark: &str) -> bool {
         self.moving.append(&mut self.under_way);
         self.changed.insert(key.into());
-        let at = self.moving.iter().position(|(moving, of, _)| &**moving == key && of == mark);
+        let at = self
+            .moving
+            .iter()
+            .position(|(moving, of, _)| &**moving == key && of == mark);
         let Some(at) = at else { return false };
         self.moving[at].2 -= 1;
         if self.moving[at].2 == 0 {
@@ -172,7 +175,11 @@ impl Keys {
         // What a question has asked that was given up.
         self.changed.append(&mut self.asked);
         self.moving.append(&mut self.under_way);
-        let due = self.paced.iter().filter(|(_, next)| **next <= now).map(|(key, _)| Arc::clone(key));
+        let due = self
+            .paced
+            .iter()
+            .filter(|(_, next)| **next <= now)
+            .map(|(key, _)| Arc::clone(key));
         let mut keys: BTreeSet<Arc<str>> = due.take(KEYS).collect();
         keys.extend(tasks.iter().map(|task| Arc::from(&*task.key)));
         keys.extend(self.moving.iter().map(|(key, ..)| Arc::clone(key)));

@@ -165,7 +165,9 @@ impl Limits {
         let mut methods = self.0.methods();
         for permit in permits {
             let (name, generation, key) = permit.into_parts();
-            let limited = methods.get_mut(&*name).filter(|limited| limited.generation == generation);
+            let limited = methods
+                .get_mut(&*name)
+                .filter(|limited| limited.generation == generation);
             if let Some((limited, key)) = limited.zip(key) {
                 limited.keys.hand_over(&key, mark);
             }
@@ -284,7 +286,9 @@ impl Limits {
         tasks: Vec<KeyTask>,
     ) -> Result<KeysSettled, StoreError> {
         let gate = self.0.methods().get(name).map(|limited| Arc::clone(&limited.keys.gate));
-        let Some(gate) = gate else { return Ok(KeysSettled::default()) };
+        let Some(gate) = gate else {
+            return Ok(KeysSettled::default());
+        };
         let _closed = gate.lock().await;
         let asked = self.0.methods().get_mut(name).map(|limited| {
             let now = store.clock().now().timestamp_micros();
@@ -313,7 +317,11 @@ impl Limits {
             return Ok(());
         }
         let keys = store.cluster().keys_of(ids).await?;
-        let gate = self.0.methods().get(&name).map(|limited| Arc::clone(&limited.keys.gate));
+        let gate = self
+            .0
+            .methods()
+            .get(&name)
+            .map(|limited| Arc::clone(&limited.keys.gate));
         let Some(gate) = gate else { return Ok(()) };
         let _closed = gate.lock().await;
         let mut in_row = Vec::with_capacity(keys.len());
@@ -396,7 +404,10 @@ impl Inner {
         settled: Result<SettledKeys, StoreError>,
     ) -> Result<KeysSettled, StoreError> {
         let mut methods = self.methods();
-        let limited = methods.get_key_value(name).map(|(name, _)| Arc::clone(name)).zip(methods.get_mut(name));
+        let limited = methods
+            .get_key_value(name)
+            .map(|(name, _)| Arc::clone(name))
+            .zip(methods.get_mut(name));
         let limited = limited.filter(|(_, limited)| limited.generation == generation);
         let granted = limited.map(|(name, limited)| {
             let keys = limited.keys.answered(asked, settled.as_ref().ok());
@@ -441,7 +452,10 @@ impl Inner {
     fn look_at_keys(&self, keys: &[KeyOfMethod]) -> BTreeSet<(String, String)> {
         let (mut methods, mut over) = (self.methods(), BTreeSet::new());
         for KeyOfMethod { service, method, key } in keys {
-            match methods.get_mut(&name(service, method)).filter(|limited| limited.limit.is_of_keys()) {
+            match methods
+                .get_mut(&name(service, method))
+                .filter(|limited| limited.limit.is_of_keys())
+            {
                 Some(limited) => limited.keys.note_changed(key),
                 None => drop(over.insert((service.clone(), method.clone()))),
             }
@@ -452,7 +466,9 @@ impl Inner {
     /// Compares the rows of this node with the keys of which it runs tasks.
     fn compare_keys(&self, rows: &[(KeyOfMethod, usize)]) {
         for (name, limited) in &mut *self.methods() {
-            let mine = rows.iter().filter(|(row, _)| (&row.service, &row.method) == (&name.service, &name.method));
+            let mine = rows
+                .iter()
+                .filter(|(row, _)| (&row.service, &row.method) == (&name.service, &name.method));
             let mine: HashMap<&str, usize> = mine.map(|(row, slots)| (&*row.key, *slots)).collect();
             let counts = limited.limit.running_per_key.is_some();
             limited.keys.compare(&mine, counts);

@@ -16,7 +16,9 @@ pub(crate) use alerts::{StoredAlert, hashed};
 #[cfg(feature = "web")]
 pub(crate) use history::OnNode;
 pub(crate) use history::{Folding, MOST_ROWS};
-pub(crate) use limits::{Held, KEYS, KeyOfMethod, KeyTask, LimitUse, MOST_LIMITS, Settle, SettleKeys, Settled, SettledKeys, StoredLimit};
+pub(crate) use limits::{
+    Held, KEYS, KeyOfMethod, KeyTask, LimitUse, MOST_LIMITS, Settle, SettleKeys, Settled, SettledKeys, StoredLimit,
+};
 pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
 pub(crate) use prune::{End, Expired, Line, RecordKey};
 pub(crate) use requests::{RequestState, TakenRequest};
