@@ -132,7 +132,7 @@ fn starts(count: Option<u32>, per: Option<Duration>, option: &str) -> Result<Opt
         return Ok(None);
     };
     let per_ms = u64::try_from(per.as_millis())
-        .map_err(|_| Failure::usage(&format!("{option} is too long; expected a time of 366 days at most")))?;
+        .map_err(|_| Failure::usage(format!("{option} is too long; expected a time of 366 days at most")))?;
     Ok(Some(json!({"count": count, "per_ms": per_ms})))
 }
 
