@@ -27,7 +27,12 @@ enum Beside {
     Running,
     /// Their method has a limit: so many may start in a second that none has to wait.
     Starts,
+    /// Their method has a limit for each key, and there are so many keys that none has to wait.
+    Keys,
 }
+
+/// How many keys there are.
+const KEYS: usize = 1_000;
 
 pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) -> Result<()> {
     let cases = [
@@ -36,6 +41,7 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
         Beside::LimitOfAnother,
         Beside::Running,
         Beside::Starts,
+        Beside::Keys,
     ];
     let mut rates = cases.map(|_| Vec::new());
     for round in 0..options.rounds {
@@ -46,7 +52,7 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
             rates[at].push(drained);
         }
     }
-    let [nothing, chain, another, running, starts] = rates;
+    let [nothing, chain, another, running, starts, keys] = rates;
     let kind = Kind::of(database)?.name();
     let figure = |case: &str| Figure::new("runtime", case, kind, US, "tasks/s");
     report.add(figure("drain, no limit and no chain").of(&nothing))?;
@@ -60,6 +66,8 @@ pub(crate) async fn run(database: &str, options: &Options, report: &mut Report) 
         figure.note = Aim::AtLeast(aim).verdict(figure.ratio.unwrap_or_default(), "of a drain without them");
         report.add(figure)?;
     }
+    let keys = figure("drain, a limit for each of 1,000 keys that does not bite").beside(&keys, &nothing);
+    report.add(keys)?;
     Ok(())
 }
 
@@ -74,12 +82,20 @@ async fn drain(place: &Place, options: &Options, beside: Beside) -> Result<f64> 
         Beside::LimitOfAnother => builder.limit("Bench", "Other", Limit::running(1)),
         Beside::Running => builder.limit("Bench", "Noop", Limit::running(1_000_000)),
         Beside::Starts => builder.limit("Bench", "Noop", Limit::starts(1_000_000, second)),
+        Beside::Keys => builder.limit("Bench", "Noop", Limit::running_per_key(1_000)),
     };
     let gaia = builder.start().await?;
     let scheduler = gaia.scheduler(THEME)?;
     for first in (0..options.tasks).step_by(CALL) {
         let count = CALL.min(options.tasks - first);
-        scheduler.add_tasks(vec![NewTask::new("Bench", "Noop"); count]).await?;
+        let task = |number: usize| {
+            let task = NewTask::new("Bench", "Noop");
+            match beside {
+                Beside::Keys => task.limit_key(format!("tenant {}", (first + number) % KEYS)),
+                _ => task,
+            }
+        };
+        scheduler.add_tasks((0..count).map(task).collect()).await?;
     }
     if beside == Beside::Chain {
         // Nobody runs the first of them.

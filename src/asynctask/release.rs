@@ -312,6 +312,10 @@ impl Release {
 
     async fn count_piece(&mut self, ended: &[i64]) -> Result<(), StoreError> {
         let (mut after, mut counted) = (i64::MIN, Ok(()));
+        let ended = &*self.store.tasks().among_open_links(ended).await?;
+        if ended.is_empty() {
+            return counted;
+        }
         loop {
             let held = self.store.tasks().waiting_for(ended, after).await?;
             let Some(last) = held.last() else { return counted };

@@ -54,6 +54,7 @@ pub const TASKS: Table = Table {
         ("progress_note", Text),
         ("finished_at", Time),
         ("traceparent", Text),
+        ("limit_key", Text),
     ],
 };
 

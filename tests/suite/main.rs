@@ -30,6 +30,7 @@ mod history;
 mod jobs;
 mod layers;
 mod lifetimes;
+mod limit_keys;
 mod limits;
 mod lines;
 mod lists;

@@ -259,6 +259,7 @@ impl Work {
     /// Wakes the scanners of tasks that were released, here and in other processes.
     fn tell_released(&self) {
         for (theme, tasks) in self.limits.0.take_released() {
+            self.themes.ring(&theme);
             self.themes.get(&theme).iter().for_each(ThemeRuntime::wake);
             self.store.cluster().announce_tasks(&theme, tasks);
         }

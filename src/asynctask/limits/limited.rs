@@ -27,6 +27,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// The shortest time between two questions about one method. A pace that lets tasks start more often lets several start together.
 const SHORTEST: Duration = Duration::from_millis(20);
 
+/// A process that starts so many tasks between two questions asks before it has none left.
+const MANY: usize = 50;
+
 /// How often a process that uses slots looks whether others wait for them: while some do, and while none did at the last look.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AT_NONE: Duration = Duration::from_secs(3);
@@ -49,6 +52,9 @@ pub(super) struct Limited {
     pub(super) free: usize,
     /// Since when none of these was needed.
     free_since: Instant,
+    /// Since the last question: how many permits tasks have got, and how many were in use at most.
+    drawn: usize,
+    peak: usize,
     /// Leaves to start that were not used, and go back with the next question.
     not_started: usize,
     /// The database is to know that fewer slots are held, or that the limit is another.
@@ -113,6 +119,8 @@ impl Limited {
             used: 0,
             free: 0,
             free_since: now,
+            drawn: 0,
+            peak: 0,
             not_started: 0,
             is_to_tell: false,
             left: BTreeMap::new(),
@@ -145,16 +153,22 @@ impl Limited {
 
     // ---- permits ----
 
+    /// Whether a claim would get permits.
+    pub(super) fn lets_claim(&self) -> bool {
+        !self.keys.has_claim && (self.free > 0 || !self.limit.is_of_method())
+    }
+
     /// Takes up to `most` permits for a claim of this waiter.
     pub(super) fn take(&mut self, waiter: &str, most: usize) -> usize {
         let taken = match self.limit.is_of_method() {
+            _ if !self.lets_claim() => 0,
             true => most.min(self.free),
             false => most,
         };
-        let taken = if self.keys.has_claim { 0 } else { taken };
         self.keys.has_claim |= self.limit.is_of_keys();
         self.free = self.free.saturating_sub(taken);
         self.used += taken;
+        self.peak = self.peak.max(self.used);
         if let Some(left) = self.left.get_mut(waiter) {
             left.tasks = left.tasks.saturating_sub(taken);
         }
@@ -169,6 +183,7 @@ impl Limited {
         }
         if taken > 0 {
             self.free_since = Instant::now();
+            self.drawn += taken;
         }
     }
 
@@ -259,6 +274,21 @@ impl Limited {
         left.fold(0_usize, usize::saturating_add).saturating_sub(self.free)
     }
 
+    /// How many permits a process gets beyond those, if the limit is far away: twice as many as it has used lately. So a limit that does not bite
+    /// is not asked about with each claim.
+    fn spare(&self) -> usize {
+        let likely = match self.limit.starts {
+            Some(_) => 2 * self.drawn,
+            None => (2 * self.peak).saturating_sub(self.held()),
+        };
+        likely.max(self.wants())
+    }
+
+    /// Whether the starts will soon be used up that the process has.
+    fn is_low(&self) -> bool {
+        self.limit.starts.is_some() && self.drawn >= MANY && self.free < self.drawn
+    }
+
     /// When no scanner has needed the free permits for long enough.
     fn idle_at(&self) -> Option<Instant> {
         let patience = if self.left.is_empty() { IDLE } else { STALE };
@@ -277,16 +307,19 @@ impl Limited {
     pub(super) fn asks_at(&mut self, reading: Duration) -> (Option<Instant>, Option<Duration>) {
         let now = Instant::now();
         self.left.retain(|_, left| left.until.is_none_or(|until| until > now));
-        let (soon, wants) = (self.settled_at + SHORTEST, self.wants() > 0);
+        let soon = self.settled_at + SHORTEST;
+        // With a limit of keys alone, tasks are left for a moment, while the keys of others are settled.
+        let wants = self.limit.is_of_method() && self.wants() > 0;
         let paced_until = self.paced_until.filter(|until| *until > reading);
         let asks = (wants && paced_until.is_none()).then_some(self.not_before);
+        let is_low = (self.is_low() && paced_until.is_none()).then_some(soon);
         let tells = self.is_to_tell || self.not_started > 0 || !self.moving.is_empty();
         let stops = self.told_wants && !wants;
         let tells = (tells || stops).then_some(soon);
         let idles = self.idle_at().map(|at| at.max(soon));
         let look = if self.part == usize::MAX { LOOK_AT_NONE } else { LOOK };
         let looks = (self.limit.is_of_method() && self.held() > 0).then(|| self.settled_at + look);
-        let at = [asks, tells, idles, looks].into_iter().flatten().min();
+        let at = [asks, is_low, tells, idles, looks].into_iter().flatten().min();
         let at = at.map(|at| self.retry_at.map_or(at, |retry| at.max(retry)));
         (at, paced_until.filter(|_| wants))
     }
@@ -305,12 +338,15 @@ impl Limited {
         let not_started = std::mem::take(&mut self.not_started) + back;
         (self.is_settling, self.is_to_tell) = (true, false);
         self.under_way = std::mem::take(&mut self.moving);
+        let spare = self.spare();
+        (self.drawn, self.peak) = (0, self.used);
         Settle {
             service: name.service.clone(),
             method: name.method.clone(),
             holder: holder.to_owned(),
             held: self.held(),
             wants: self.wants(),
+            spare,
             yields,
             not_started,
             moved: self.under_way.clone(),
@@ -350,6 +386,7 @@ impl Limited {
             // Others have their turn first.
             0 if asked.yields => 2 * ASK_AGAIN,
             0 => ASK_AGAIN.mul_f64(0.8 + fastrand::f64() * 0.4),
+            granted if granted > asked.wants => Duration::ZERO,
             _ => SHORTEST,
         };
         self.not_before = now + pause;

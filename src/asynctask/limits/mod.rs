@@ -227,8 +227,8 @@ impl Limits {
             limited.left.remove(&*waiter.name);
         } else {
             limited.left.insert(Arc::clone(&waiter.name), Left::new(waiter, tasks));
-            if limited.free > 0 {
-                // They came during the claim.
+            if limited.lets_claim() {
+                // Permits came during the claim, or the keys of the claim before were settled.
                 waiter.bell.notify_one();
             }
         }

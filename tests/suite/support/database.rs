@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 24,
+            Self::Mysql => 25,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 24,
+            Self::Sqlite => 25,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 25,
+            Self::Postgres => 26,
         };
         format!("lacks {migrations} of this version's migrations")
     }

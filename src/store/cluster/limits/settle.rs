@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// A holder gets this part of what is left, at most, beyond what its tasks wait for.
+const PLENTY: usize = 10;
+
 /// The slots of a holder, and its wishes.
 #[derive(Debug, Clone)]
 pub(crate) struct Settle {
@@ -23,6 +26,8 @@ pub(crate) struct Settle {
     pub(crate) held: usize,
     /// How many further ones its tasks wait for.
     pub(crate) wants: usize,
+    /// How many beyond these it would use, if there are plenty.
+    pub(crate) spare: usize,
     /// It has had more than its part for long enough: if others wait, it gets no more than every holder can have.
     pub(crate) yields: bool,
     /// How many tasks it was allowed to start, and will not.
@@ -99,6 +104,7 @@ impl Settle {
     fn share(&self, limit: Limit, full_at: i64, holders: &[Holder]) -> Share {
         let others = || holders.iter().filter(|holder| holder.lives && !self.is_mine(holder));
         let (mut granted, mut most, mut part) = (self.wants, usize::MAX, usize::MAX);
+        let mut spare = self.spare;
         let mut lacks_slots = false;
         if let Some(running) = limit.running.and_then(|running| usize::try_from(running).ok()) {
             let moved = self
@@ -121,8 +127,14 @@ impl Settle {
                     contended.div_ceil(contenders)
                 });
             }
-            granted = granted.min(may_have.saturating_sub(self.held));
+            let room = may_have.saturating_sub(self.held);
+            granted = granted.min(room);
             lacks_slots = granted < self.wants;
+            spare = if waiting > 0 {
+                0
+            } else {
+                spare.min((room - granted) / PLENTY)
+            };
         }
         let (mut full_at, mut next) = (full_at, None);
         if let Some(pace) = limit.starts {
@@ -133,7 +145,11 @@ impl Settle {
                 lacks_slots = false;
                 next = (granted == 0).then(|| pace.next(back, self.now));
             }
+            spare = spare.min((ready - granted) / PLENTY);
+            granted += spare;
             full_at = pace.after(granted, 0, back, self.now);
+        } else {
+            granted += spare;
         }
         Share {
             settled: Settled {
@@ -263,6 +279,7 @@ mod tests {
             holder: "me".to_owned(),
             held,
             wants,
+            spare: 0,
             yields: false,
             not_started: 0,
             moved: Vec::new(),
@@ -323,6 +340,20 @@ mod tests {
             ..settle(1, 5)
         };
         assert_eq!(shared(&moving, 4, &[holder("me", 3, false)]), (1, 2, true));
+    }
+
+    #[test]
+    fn a_holder_gets_spare_slots_while_there_are_plenty_and_nobody_waits() {
+        let spare = |held, wants| Settle {
+            spare: 50,
+            ..settle(held, wants)
+        };
+        assert_eq!(shared(&spare(0, 10), 1_000, &[]), (60, 1_000, false));
+        assert_eq!(shared(&spare(700, 10), 1_000, &[]), (39, 1_000, false));
+        assert_eq!(shared(&spare(0, 3), 8, &[]), (3, 8, false));
+        assert_eq!(shared(&spare(0, 10), 1_000, &[holder("other", 0, true)]).0, 10);
+        let pace = Limit::starts(100, Duration::from_secs(1));
+        assert_eq!(spare(0, 10).share(pace, 0, &[]).settled.granted, 19);
     }
 
     #[test]

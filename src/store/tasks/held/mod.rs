@@ -89,6 +89,21 @@ impl TaskStore<'_> {
         Ok(addition)
     }
 
+    /// Those of these tasks for which others may wait. Most ends are of tasks for which none does, and then two ends of an index tell.
+    pub(crate) async fn among_open_links(&self, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+        let links = self.db.dialect().open_links;
+        let query = format!(
+            "SELECT id FROM (SELECT MIN(open_task) AS id FROM {links} WHERE open_task IS NOT NULL \
+             UNION ALL SELECT MAX(open_task) AS id FROM {links} WHERE open_task IS NOT NULL) AS bounds WHERE id IS NOT NULL"
+        );
+        let bounds = self.ids_by_key(query).await?;
+        let (least, greatest) = match bounds[..] {
+            [one, other] => (one.min(other), one.max(other)),
+            _ => return Ok(Vec::new()),
+        };
+        Ok(ids.iter().copied().filter(|id| (least..=greatest).contains(id)).collect())
+    }
+
     /// A page of the held tasks that wait for one of these tasks, with greater ids than `after`, in ascending order.
     pub(crate) async fn waiting_for(&self, ids: &[i64], after: i64) -> Result<Vec<i64>, StoreError> {
         // The order by a sum keeps the database from going through the links in the order of their keys.

@@ -248,6 +248,8 @@ macro_rules! settle_keys {
         let limit = row.and_then(LimitRow::stored).map(|stored| stored.limit);
         let ids: Vec<i64> = $settle.tasks.iter().map(|task| task.id).collect();
         let Some(limit) = limit.filter(Limit::is_of_keys) else {
+            diesel::delete(of_method!(gaia_key_slots, service, method).filter(gaia_key_slots::holder.eq(&$settle.holder)))
+                .execute($conn)$($wait)*?;
             return Ok(SettledKeys { limit, granted: ids.into_iter().collect(), ..SettledKeys::default() });
         };
         let keys: Vec<&String> = $settle.keys.keys().collect();
