@@ -70,7 +70,7 @@ struct Pause {
 
 fn new(at: usize) -> NewTask {
     match at.is_multiple_of(LIMITED) {
-        true => limited::task(),
+        true => limited::task(at / LIMITED),
         false => sleep(at),
     }
 }

@@ -1,4 +1,4 @@
-//! A method of which two tasks may run at once in the whole cluster.
+//! A method of which two tasks may run at once in the whole cluster, and one of each key.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,20 +14,40 @@ const MOST: u32 = 2;
 /// Another node may have the slot of a node that stands still, once its lease of 2 s is over.
 const LONGEST: i64 = 1_500;
 
+/// One task of each of so many keys runs at once.
+const KEYS: usize = 3;
+
 pub fn limit(builder: GaiaBuilder) -> GaiaBuilder {
-    builder.limit("Demo", METHOD, Limit::running(MOST))
+    builder.limit("Demo", METHOD, Limit::running(MOST).and_running_per_key(1))
 }
 
-pub fn task() -> NewTask {
-    NewTask::new("Demo", METHOD)
-        .args(&json!({ "ms": fastrand::u64(40..=60) }))
+/// Each second task has a key.
+pub fn task(at: usize) -> NewTask {
+    let task = NewTask::new("Demo", METHOD);
+    let task = match at % 2 {
+        0 => task,
+        _ => task.limit_key(format!("tenant {}", at / 2 % KEYS)),
+    };
+    task.args(&json!({ "ms": fastrand::u64(40..=60) }))
         .max_retry(1_000)
         .retry_delay(Duration::from_millis(100))
 }
 
-/// No more ran at once than the limit says.
+/// No more ran at once than the limits say.
 pub fn check(cluster: &Cluster, effects: &Effects, problems: &mut Vec<String>) {
-    let ids = format!("SELECT id AS number FROM asynctasks WHERE method_name = '{METHOD}'");
+    let of_method = format!("method_name = '{METHOD}'");
+    let keyed = |key| format!("{of_method} AND limit_key = 'tenant {key}'");
+    let limits = (0..KEYS).map(|key| (keyed(key), 1));
+    for (which, limit) in limits.chain([(of_method.clone(), i64::from(MOST))]) {
+        let most = most_at_once(cluster, effects, &which);
+        if most == 0 || most > limit {
+            problems.push(format!("{most} tasks with {which} ran at once, the limit is {limit}"));
+        }
+    }
+}
+
+fn most_at_once(cluster: &Cluster, effects: &Effects, which: &str) -> i64 {
+    let ids = format!("SELECT id AS number FROM asynctasks WHERE {which}");
     let ids: HashSet<i64> = cluster.database.numbers(&ids).into_iter().collect();
     let runs = effects.starts.iter().filter(|start| ids.contains(&start.task_id));
     // Of runs at the same moment, those that end come first.
@@ -42,7 +62,5 @@ pub fn check(cluster: &Cluster, effects: &Effects, problems: &mut Vec<String>) {
         at_once += change;
         most = most.max(at_once);
     }
-    if most == 0 || most > i64::from(MOST) {
-        problems.push(format!("{most} tasks of {METHOD} ran at once, the limit is {MOST}"));
-    }
+    most
 }

@@ -457,6 +457,32 @@ async fn many_keys_run_side_by_side() {
     gaia.stop().await.expect("stops");
 }
 
+/// Claims get through a long backlog of one key, although few tasks of the method may run.
+#[actix_rt::test]
+async fn a_long_backlog_of_one_key_keeps_no_other_waiting_for_long() {
+    const BACKLOG: usize = 5_000;
+    let database = Database::fresh();
+    let tenants = Tenants::held();
+    let gaia = node(&database, THEME, &tenants)
+        .limit("Demo", "Work", Limit::running(2).and_running_per_key(1))
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    demo.pause().await.expect("is paused");
+    add(&gaia, THEME, "acme", BACKLOG).await;
+    let blue = add(&gaia, THEME, "blue", 1).await;
+    let before = demo.status().await.expect("answers").scans;
+    demo.resume().await.expect("goes on");
+    tenants.run("blue", 1).await;
+    let scans = demo.status().await.expect("answers").scans - before;
+    assert!(scans < 200, "{scans} claims");
+    tenants.let_pass(2);
+    assert_eq!(ended(&demo, blue[0]).await.status, TaskStatus::Success);
+    assert_eq!(tenants.of("acme").most, 1);
+    gaia.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn a_key_that_makes_no_sense_is_refused() {
     let database = Database::fresh();

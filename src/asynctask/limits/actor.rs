@@ -159,7 +159,7 @@ impl Work {
         for name in questions.of_keys {
             let (limits, store) = (self.limits.clone(), self.store.clone());
             let ask = async move {
-                let settled = limits.settle_keys(&store, &name, None, Vec::new()).await;
+                let settled = limits.settle_keys(&store, &name, None, (Vec::new(), 0)).await;
                 Done::SettledKeys(name, settled.map(drop))
             };
             self.under_way.push(ask.boxed_local());

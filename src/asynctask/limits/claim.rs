@@ -65,21 +65,25 @@ impl Limits {
         };
         let methods = claim.methods.as_ref().filter(|_| self.any());
         let Some(methods) = methods else { return taken };
+        let mut beyond = 0;
         let limited = |(at, wanted): (usize, &Wanted)| {
             let room = wanted.most.min(claim.limit);
             let permits = self.take(&waiter.name, &name(&wanted.service, &wanted.method), room);
-            let at_most = permits.as_ref().map(|(_, permits)| permits.left);
-            if let Some((name, permits)) = permits {
-                let more = room - permits.left;
-                taken.permits.insert(name, OfMethod { at, more, permits });
-            }
+            let Some((name, permits, digs)) = permits else {
+                return wanted.clone();
+            };
+            let (left, more) = (permits.left, room - permits.left);
+            taken.permits.insert(name, OfMethod { at, more, permits });
+            beyond += digs;
             Wanted {
-                at_most,
+                most: wanted.most.saturating_add(digs),
+                at_most: Some(left.saturating_add(digs)),
                 ..wanted.clone()
             }
         };
         let methods = methods.iter().enumerate().map(limited).collect();
         claim.methods = Some(methods);
+        claim.limit = claim.limit.saturating_add(beyond);
         taken
     }
 }
@@ -159,7 +163,8 @@ impl ClaimPermits {
             return Ok(());
         }
         let all: Vec<i64> = keyed.iter().map(|task| task.id).collect();
-        let settled = self.limits.settle_keys(store, name, claim, keyed).await?;
+        let most = self.permits.get(name).map_or(0, |of_method| of_method.permits.left);
+        let settled = self.limits.settle_keys(store, name, claim, (keyed, most)).await?;
         if !settled.is_over {
             let waits = |id: &&i64| !settled.granted.contains_key(id) && !settled.aside.contains(id);
             self.refused.extend(all.iter().filter(waits));

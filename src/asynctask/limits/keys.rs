@@ -17,6 +17,9 @@ use crate::{
 /// The shortest time between two questions about the keys of one method that no claim needs at once.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How many tasks a claim takes at first to get through a backlog of one key.
+const FEW: usize = 32;
+
 /// For how long a scanner waits for the keys of the claim before.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -35,6 +38,9 @@ pub(super) struct Keys {
     paced: BTreeMap<Arc<str>, i64>,
     /// Questions come one after the other: each says how many tasks run.
     pub(super) gate: Arc<Mutex<()>>,
+    /// How many tasks a claim takes beyond those that may run. Not 0 while most of what claims take is set aside: a backlog of one key lies before
+    /// tasks that may run.
+    pub(super) digs: usize,
     /// A claim of this process may have tasks whose keys are not settled: no other takes tasks of the method meanwhile.
     pub(super) has_claim: bool,
     /// The actor has a question, or waits for the gate.
@@ -90,6 +96,7 @@ impl Keys {
             under_way: Vec::new(),
             paced: BTreeMap::new(),
             gate: Arc::default(),
+            digs: 0,
             has_claim: false,
             is_asking: false,
             not_before: Instant::now(),
@@ -171,7 +178,7 @@ impl Keys {
     }
 
     /// Makes a question about these tasks, and about keys of which the database is to know. The gate is closed.
-    pub(super) fn ask(&mut self, name: &MethodName, holder: &str, tasks: Vec<KeyTask>, now: i64) -> SettleKeys {
+    pub(super) fn ask(&mut self, name: &MethodName, holder: &str, tasks: Vec<KeyTask>, most: usize, now: i64) -> SettleKeys {
         // What a question has asked that was given up.
         self.changed.append(&mut self.asked);
         self.moving.append(&mut self.under_way);
@@ -200,6 +207,7 @@ impl Keys {
             holder: holder.to_owned(),
             claim: None,
             tasks,
+            most,
             keys: keys.iter().map(running).collect(),
             moved: self
                 .under_way
@@ -223,6 +231,10 @@ impl Keys {
         };
         self.asked.clear();
         self.under_way.clear();
+        if !asked.tasks.is_empty() {
+            let is_mostly_aside = settled.aside.len() * 2 >= asked.tasks.len();
+            self.digs = if is_mostly_aside { (self.digs * 2).clamp(FEW, KEYS) } else { 0 };
+        }
         self.not_before = Instant::now() + PAUSE;
         self.changed.extend(settled.again.iter().map(|key| Arc::from(&**key)));
         self.paced

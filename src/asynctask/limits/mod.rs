@@ -200,7 +200,8 @@ impl Limits {
     }
 
     /// Takes up to `most` permits of a method for a claim. `None`: it has no limit.
-    fn take(&self, waiter: &str, name: &MethodName, most: usize) -> Option<(Arc<MethodName>, Permits)> {
+    /// Also answers with how many tasks the claim may take beyond the permits.
+    fn take(&self, waiter: &str, name: &MethodName, most: usize) -> Option<(Arc<MethodName>, Permits, usize)> {
         let mut methods = self.0.methods();
         let (name, _) = methods.get_key_value(name)?;
         let name = Arc::clone(name);
@@ -216,7 +217,8 @@ impl Limits {
             left: taken,
             taken: 0,
         };
-        Some((name, permits))
+        let digs = if has_keys && taken > 0 { limited.keys.digs } else { 0 };
+        Some((name, permits, digs))
     }
 
     /// Notes how many due tasks of a method a claim had to leave, for lack of permits.
@@ -277,13 +279,13 @@ impl Limits {
         methods.get(name).is_some_and(|limited| limited.limit.is_of_keys())
     }
 
-    /// Settles which of these tasks of a method may run, all of one claim, and what the database is to know of its keys besides.
+    /// Settles which of these tasks of a method may run, all of one claim, and at most so many, and what the database is to know of its keys besides.
     async fn settle_keys(
         &self,
         store: &Store,
         name: &MethodName,
         claim: Option<(i64, String, String)>,
-        tasks: Vec<KeyTask>,
+        (tasks, most): (Vec<KeyTask>, usize),
     ) -> Result<KeysSettled, StoreError> {
         let gate = self.0.methods().get(name).map(|limited| Arc::clone(&limited.keys.gate));
         let Some(gate) = gate else {
@@ -292,7 +294,7 @@ impl Limits {
         let _closed = gate.lock().await;
         let asked = self.0.methods().get_mut(name).map(|limited| {
             let now = store.clock().now().timestamp_micros();
-            let ask = limited.keys.ask(name, self.0.node(), tasks, now);
+            let ask = limited.keys.ask(name, self.0.node(), tasks, most, now);
             (limited.generation, SettleKeys { claim, ..ask })
         });
         let Some((generation, asked)) = asked else {

@@ -39,6 +39,8 @@ pub(crate) struct SettleKeys {
     pub(crate) claim: Option<(i64, String, String)>,
     /// The tasks, the most urgent first, with their keys and priorities.
     pub(crate) tasks: Vec<KeyTask>,
+    /// No more than so many of them may run.
+    pub(crate) most: usize,
     /// All keys that the question is about, and how many tasks of each the node runs.
     pub(crate) keys: BTreeMap<String, usize>,
     /// Slots that go over to the claims of remote workers, with the marks of the claims. They are not among those of the node.
@@ -175,12 +177,41 @@ impl<'a> Work<'a> {
             };
             (of_key.known, of_key.share) = (known, share::share(&limit, known, settle.now));
         }
-        Self {
+        let mut work = Self {
             settle,
             limit,
             keys,
             rows,
+        };
+        work.cut();
+        work
+    }
+
+    /// Lets no more tasks run than the node has room for.
+    fn cut(&mut self) {
+        let started: usize = self.keys.values().map(|of_key| of_key.share.released + of_key.share.new).sum();
+        let mut beyond = started.saturating_sub(self.settle.most);
+        for OfKey { known, share, .. } in self.keys.values_mut().rev() {
+            let fewer = share.new.min(beyond);
+            share.new -= fewer;
+            beyond -= fewer;
+            let fewer_released = share.released.min(beyond);
+            share.released -= fewer_released;
+            beyond -= fewer_released;
+            if fewer + fewer_released > 0 {
+                share.full_at = share::full_at(&self.limit, share.released + share.new, known.full_at, self.settle.now);
+            }
         }
+    }
+
+    /// The tasks that wait for their keys from now on. Others that do not run either go back: the node has no room for them.
+    fn refused(&self) -> Vec<&'a KeyTask> {
+        let tasks = self.keys.values().flat_map(|of_key| {
+            let room = share::share(&self.limit, of_key.known, self.settle.now);
+            let released = of_key.released.iter().skip(room.released);
+            released.chain(of_key.new.iter().skip(room.new)).copied()
+        });
+        tasks.collect()
     }
 
     /// The tasks that may run.
@@ -320,7 +351,7 @@ macro_rules! settle_keys {
         }
 
         // Claimed tasks that may not run are set aside, if the claim has them.
-        let refused: Vec<&KeyTask> = $settle.tasks.iter().filter(|task| !answer.granted.contains(&task.id)).collect();
+        let refused = work.refused();
         let refused_ids: Vec<i64> = refused.iter().map(|task| task.id).collect();
         if let Some((token, node, mark)) = $settle.claim.as_ref().filter(|_| !refused.is_empty()) {
             let claim = gaia_claims::table.filter(gaia_claims::id.eq(token))
@@ -350,7 +381,7 @@ macro_rules! settle_keys {
         if !noted.is_empty() {
             diesel::delete(gaia_aside::table.filter(gaia_aside::task_id.eq_any(noted))).execute($conn)$($wait)*?;
         }
-        let aside: Vec<&&KeyTask> = refused.iter().filter(|task| answer.aside.contains(&task.id)).collect();
+        let aside: Vec<&KeyTask> = refused.into_iter().filter(|task| answer.aside.contains(&task.id)).collect();
         for task in &aside {
             let before = work.keys.get(&*task.key).map_or(0, |of_key| of_key.known.waiting);
             *waiting.entry(&task.key).or_insert(before) += 1;
@@ -429,3 +460,63 @@ macro_rules! settle_keys {
 }
 
 on_each_connection!(settle_keys, SettleKeys, SettledKeys);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(id: i64, key: &str) -> KeyTask {
+        KeyTask {
+            id,
+            key: key.to_owned(),
+            priority: 0,
+        }
+    }
+
+    fn settle(tasks: Vec<KeyTask>, most: usize) -> SettleKeys {
+        SettleKeys {
+            service: "Mail".to_owned(),
+            method: "Send".to_owned(),
+            holder: "me".to_owned(),
+            claim: None,
+            keys: tasks.iter().map(|task| (task.key.clone(), 0)).collect(),
+            tasks,
+            most,
+            moved: Vec::new(),
+            now: 1_000_000_000,
+        }
+    }
+
+    fn sorted(ids: impl IntoIterator<Item = i64>) -> Vec<i64> {
+        BTreeSet::from_iter(ids).into_iter().collect()
+    }
+
+    #[test]
+    fn tasks_beyond_their_key_wait_and_tasks_beyond_the_room_go_back() {
+        let tasks = [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "b"), (6, "b")];
+        let settle = settle(tasks.map(|(id, key)| task(id, key)).into(), 3);
+        let work = Work::new(&settle, Limit::running_per_key(2), &[], Vec::new(), &HashMap::new());
+        assert_eq!(sorted(work.granted()), [1, 2, 4]);
+        assert_eq!(sorted(work.refused().iter().map(|task| task.id)), [3, 6]);
+        assert_eq!((work.mine("a"), work.mine("b")), (2, 1));
+    }
+
+    #[test]
+    fn the_living_count_and_so_do_slots_that_move() {
+        let holder = |name: &str, lives| Holder {
+            key: "a".to_owned(),
+            name: name.to_owned(),
+            slots: 1,
+            lives,
+        };
+        let holders = [holder("other", true), holder("dead", false), holder("me", true)];
+        let tasks = (1..=5).map(|id| task(id, "a")).collect();
+        let settle = SettleKeys {
+            keys: [("a".to_owned(), 1)].into(),
+            moved: vec![("a".to_owned(), "mark".to_owned(), 1)],
+            ..settle(tasks, 9)
+        };
+        let work = Work::new(&settle, Limit::running_per_key(4), &holders, Vec::new(), &HashMap::new());
+        assert_eq!((sorted(work.granted()), work.mine("a")), (vec![1], 2));
+    }
+}

@@ -47,15 +47,18 @@ pub(super) fn share(limit: &Limit, known: Known, now: i64) -> Share {
     let release = known.waiting.min(room);
     let new = known.new.min(room - release);
     let started = released + new;
-    let full_at = limit
-        .starts_per_key
-        .map_or(0, |pace| pace.after(started, 0, known.full_at, now));
     Share {
         released,
         new,
         release,
-        full_at,
+        full_at: full_at(limit, started, known.full_at, now),
     }
+}
+
+/// When the bucket of starts is full after so many.
+pub(super) fn full_at(limit: &Limit, started: usize, full_at: i64, now: i64) -> i64 {
+    let pace = limit.starts_per_key;
+    pace.map_or(0, |pace| pace.after(started, 0, full_at, now))
 }
 
 /// When the next task of a key may start, if its pace holds up tasks that wait. `soon`: how many were released and have not started.
