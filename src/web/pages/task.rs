@@ -71,7 +71,7 @@ fn head(view: &View, task: &Task) -> Markup {
     }
 }
 
-// ---- what may be done ----
+// ---- actions ----
 
 fn actions(view: &View, task: &Task) -> Markup {
     let words = view.words;
@@ -202,7 +202,7 @@ fn progress(view: &View, task: &Task) -> Markup {
     }
 }
 
-// ---- what it is ----
+// ---- facts ----
 
 fn facts(view: &View, task: &Task) -> Markup {
     let words = view.words;
