@@ -73,11 +73,11 @@ pub use clock::Clock;
 pub use config::{Config, MissingHandler, WebhookFormat};
 pub use definition::{Added, Schedulers, ServiceMethods, TaskDef, TypedTask};
 pub use domain::{
-    ActionOnTask, AddedBatch, AddedOnce, AddedTask, Alert, AlertKind, AlertSeverity, AlertState, ExecRecord, Failure,
-    HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord, JobType, Json, Limit, MAX_ARG_BYTES,
-    MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy, NewJob, NewTask, Outcome,
-    OverlapPolicy, Pace, Page, PageRequest, Predecessor, RetryPolicy, RunFlag, RunStatus, Task, TaskError, TaskStatus,
-    WaitKind, WaitsFor,
+    ActionOnTask, AddedBatch, AddedBatchOnce, AddedOnce, AddedTask, Alert, AlertKind, AlertSeverity, AlertState,
+    ExecRecord, Failure, HookMethod, HookSecret, InvalidInput, Job, JobDetail, JobRecord, JobType, Json, Limit,
+    MAX_ARG_BYTES, MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_PAGE_SIZE, MAX_THEME_CHARS, MisfirePolicy, NewJob,
+    NewTask, Outcome, OverlapPolicy, Pace, Page, PageRequest, Predecessor, RetryPolicy, RunFlag, RunStatus, Task,
+    TaskError, TaskStatus, WaitKind, WaitsFor,
 };
 pub use error::Error;
 pub use events::Event;

@@ -33,9 +33,10 @@ pub use crate::{
         RetryTaskById, RunJob, RunTaskNow, SearchTasks, SetLimit,
     },
     asynctask::{
-        AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
-        GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
-        ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+        AddAfter, AddAfterOnce, AddBatch, AddBatchOnce, AddChain, AddChainOnce, AddTask, AddTasks, AddTasksOnce,
+        CancelTask, CountByStatus, GetPredecessors, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords,
+        GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue,
+        WaitFor,
     },
     domain::{ListJobs, ListTasks},
     jobs::{

@@ -485,6 +485,9 @@ type NewTask struct {
 	// MaxRetry is how often the task is tried again; nil: 3.
 	MaxRetry *int `json:"max_retry,omitempty"`
 	Priority int  `json:"priority,omitempty"`
+	// After are ids of tasks for which this one waits: it runs once they have succeeded, and is cancelled if one of them does not. Not for
+	// AddBatch.
+	After []int64 `json:"after,omitempty"`
 	// RunAt is the time before which the task does not run.
 	RunAt *time.Time `json:"run_at,omitempty"`
 	// TimeoutMS is the longest time of one attempt, in milliseconds.

@@ -453,14 +453,15 @@ func TestATaskIsAddedOnceAlthoughAnswersAreLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.Logger = log.New(&logged, "", 0)
-	added, err := client.Add(context.Background(), "orders", "", NewTask{Service: "OrderService", Method: "AsyncCreateOrder", Args: map[string]int{"amount": 2}})
+	task := NewTask{Service: "OrderService", Method: "AsyncCreateOrder", Args: map[string]int{"amount": 2}, After: []int64{3, 4}}
+	added, err := client.Add(context.Background(), "orders", "", task)
 	if err != nil || added.ID != 17 || !added.Replayed {
 		t.Fatal(added, err)
 	}
 	if len(keys) != 4 || keys[0] == "" || keys[0] != keys[3] || bodies[0] != bodies[3] || strings.Count(logged.String(), "next try") != 3 {
 		t.Fatal(keys, bodies, logged.String())
 	}
-	if expected := `{"theme":"orders","service":"OrderService","method":"AsyncCreateOrder","args":{"amount":2}}` + "\n"; bodies[0] != expected {
+	if expected := `{"theme":"orders","service":"OrderService","method":"AsyncCreateOrder","args":{"amount":2},"after":[3,4]}` + "\n"; bodies[0] != expected {
 		t.Fatal(bodies[0])
 	}
 }

@@ -7,11 +7,17 @@ use super::{
     scheduler::{MAX_TASKS_PER_CALL, Scheduler, traced},
 };
 use crate::{
-    domain::{AddedBatch, AddedTask, Faults, InvalidInput, MAX_AFTER, MAX_CHAIN, NewTask, Predecessor, WaitsFor},
+    domain::{
+        AddedBatch, AddedBatchOnce, AddedOnce, AddedTask, Faults, InvalidInput, MAX_AFTER, MAX_CHAIN, NewTask, OnceKey,
+        Predecessor, WaitsFor,
+    },
     error::{Error, ask, shared_by_gaia},
     registry::TaskContext,
-    store::{HeldAddition, NewTaskRow, Shape, Store},
+    store::{NewTaskRow, Shape, Store},
 };
+
+/// The key of a call. A fault of it is named after the faults of the tasks.
+type Key = Result<OnceKey, InvalidInput>;
 
 impl Scheduler {
     /// Adds a chain of 1 to 1,000 tasks in one transaction: all of them, or none. The first is due at once. Each other task waits until the one
@@ -49,10 +55,24 @@ impl Scheduler {
     /// As for [`add_tasks`](Self::add_tasks). [`Error::Invalid`], too, if the chain has no task or too many, or if a task that waits has a
     /// [`run_at`](NewTask::run_at) or a [unique key](NewTask::unique_key).
     pub async fn add_chain(&self, tasks: Vec<NewTask>) -> Result<Vec<AddedTask>, Error> {
+        Ok(self.add_chain_by(None, tasks).await?.tasks)
+    }
+
+    /// Adds a chain as [`add_chain`](Self::add_chain) does, and only once, as [`add_tasks_once`](Self::add_tasks_once) says: if an earlier call
+    /// with this key has added the chain, the answer is that call's, and nothing is added.
+    ///
+    /// # Errors
+    /// As for [`add_chain`](Self::add_chain) and [`add_tasks_once`](Self::add_tasks_once). After an error the key is free.
+    pub async fn add_chain_once(&self, key: &str, tasks: Vec<NewTask>) -> Result<AddedOnce, Error> {
+        let key = OnceKey::of_tasks(&self.theme, key, Some("chain"), &tasks);
+        self.add_chain_by(Some(key), tasks).await
+    }
+
+    async fn add_chain_by(&self, key: Option<Key>, tasks: Vec<NewTask>) -> Result<AddedOnce, Error> {
         traced(self.span_of(&tasks), async {
             check_chain(&tasks)?;
             let rows = self.rows(tasks)?;
-            self.add_held(rows, Shape::Chain).await
+            self.add_held(key, rows, Shape::Chain).await
         })
         .await
     }
@@ -83,11 +103,61 @@ impl Scheduler {
     /// [`run_at`](NewTask::run_at); [`Error::TaskNotFound`]; [`Error::PredecessorEnded`] if one of those tasks has failed for good or was
     /// cancelled.
     pub async fn add_after(&self, ids: impl IntoIterator<Item = i64>, task: NewTask) -> Result<AddedTask, Error> {
-        let (ids, tasks) = (BTreeSet::from_iter(ids), vec![task]);
+        let added = self.add_after_by(None, ids.into_iter().collect(), None, task).await?;
+        Ok(added.tasks[0])
+    }
+
+    /// Adds a task as [`add_after`](Self::add_after) does, and only once, as [`add_tasks_once`](Self::add_tasks_once) says: if an earlier call
+    /// with this key has added the task, the answer is that call's, and nothing is added. So it is also if one of those tasks has failed since.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::prelude::*;
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let films = gaia.scheduler("films")?;
+    /// let cut = films.add_task(NewTask::new("Film", "Cut").args(&17)).await?;
+    /// let publish = || NewTask::new("Film", "Publish").args(&17);
+    ///
+    /// let first = films.add_after_once("message-4711", [cut.id], publish()).await?;
+    /// films.cancel_task(cut.id).await?;
+    /// let again = films.add_after_once("message-4711", [cut.id], publish()).await?;
+    /// assert_eq!((first.replayed, again.replayed), (false, true));
+    /// assert_eq!(first.tasks, again.tasks);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`add_after`](Self::add_after) and [`add_tasks_once`](Self::add_tasks_once). After an error the key is free.
+    pub async fn add_after_once(
+        &self,
+        key: &str,
+        ids: impl IntoIterator<Item = i64>,
+        task: NewTask,
+    ) -> Result<AddedOnce, Error> {
+        let ids = BTreeSet::from_iter(ids);
+        let key = OnceKey::of_tasks(&self.theme, key, Some(&format!("after {ids:?}")), [&task]);
+        self.add_after_by(Some(key), ids, None, task).await
+    }
+
+    /// Adds a task that waits for others. `hidden`: one of them does not exist for the caller, and none is added, but a repeated call gets its
+    /// answer.
+    pub(crate) async fn add_after_by(
+        &self,
+        key: Option<Key>,
+        ids: BTreeSet<i64>,
+        hidden: Option<i64>,
+        task: NewTask,
+    ) -> Result<AddedOnce, Error> {
+        let tasks = vec![task];
         traced(self.span_of(&tasks), async {
             check_after(&ids, &tasks[0])?;
             let row = tasks.into_iter().map(|task| self.row(task)).collect::<Result<_, _>>()?;
-            Ok(self.add_held(row, Shape::After(ids)).await?[0])
+            self.add_held(key, row, Shape::After { tasks: ids, hidden }).await
         })
         .await
     }
@@ -131,13 +201,56 @@ impl Scheduler {
     /// As for [`add_tasks`](Self::add_tasks). [`Error::Invalid`], too, if the batch has no task or too many, or if the callback has a
     /// [`run_at`](NewTask::run_at) or a [unique key](NewTask::unique_key).
     pub async fn add_batch(&self, tasks: Vec<NewTask>, callback: NewTask) -> Result<AddedBatch, Error> {
+        Ok(self.add_batch_by(None, tasks, callback).await?.batch)
+    }
+
+    /// Adds a batch as [`add_batch`](Self::add_batch) does, and only once, as [`add_tasks_once`](Self::add_tasks_once) says: if an earlier call
+    /// with this key has added the batch, the answer is that call's, and nothing is added.
+    ///
+    #[cfg_attr(feature = "sqlite", doc = "```")]
+    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// use gaia_actors::prelude::*;
+    ///
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gaia = Gaia::builder().database("sqlite::memory:").start().await?;
+    /// let mail = gaia.scheduler("mail")?;
+    /// let mails = || ["ann@example.com", "bob@example.com"].map(|to| NewTask::new("Mail", "Send").args(&to));
+    /// let report = || NewTask::new("Mail", "Report");
+    ///
+    /// let first = mail.add_batch_once("newsletter-17", mails().into(), report()).await?;
+    /// let again = mail.add_batch_once("newsletter-17", mails().into(), report()).await?;
+    /// assert_eq!((first.replayed, again.replayed), (false, true));
+    /// assert_eq!(first.batch, again.batch);
+    /// # gaia.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`add_batch`](Self::add_batch) and [`add_tasks_once`](Self::add_tasks_once). After an error the key is free.
+    pub async fn add_batch_once(
+        &self,
+        key: &str,
+        tasks: Vec<NewTask>,
+        callback: NewTask,
+    ) -> Result<AddedBatchOnce, Error> {
+        let all = tasks.iter().chain([&callback]);
+        let key = OnceKey::of_tasks(&self.theme, key, Some("batch"), all);
+        self.add_batch_by(Some(key), tasks, callback).await
+    }
+
+    pub(crate) async fn add_batch_by(
+        &self,
+        key: Option<Key>,
+        tasks: Vec<NewTask>,
+        callback: NewTask,
+    ) -> Result<AddedBatchOnce, Error> {
         traced(self.span_of(&tasks), async {
             check_batch(&tasks, &callback)?;
             let mut rows = self.rows(tasks)?;
             rows.push(self.row(callback).map_err(|error| error.of("the callback"))?);
-            let mut tasks = self.add_held(rows, Shape::Batch).await?;
-            let id = tasks.pop().map_or(0, |callback| callback.id);
-            Ok(AddedBatch { id, tasks })
+            Ok(self.add_held(key, rows, Shape::Batch).await?.into_batch())
         })
         .await
     }
@@ -167,20 +280,14 @@ impl Scheduler {
         .await
     }
 
-    async fn add_held(&self, rows: Vec<NewTaskRow>, shape: Shape) -> Result<Vec<AddedTask>, Error> {
+    async fn add_held(&self, key: Option<Key>, rows: Vec<NewTaskRow>, shape: Shape) -> Result<AddedOnce, Error> {
+        if let Some(key) = key.transpose()? {
+            return self.add_rows_once(key, rows, Some(shape), true).await;
+        }
         let wakes = self.wakes_local_workers(rows.iter());
         let add = |store: Store| async move { store.tasks().add_held(rows, shape).await };
-        match ask(&self.store, add).await? {
-            HeldAddition::Added { tasks, due } => {
-                self.themes.note_added(&self.theme, &tasks);
-                if due > 0 {
-                    self.wake(due, wakes);
-                }
-                Ok(tasks)
-            }
-            HeldAddition::NoPredecessor(id) => Err(Error::TaskNotFound { theme: None, id }),
-            HeldAddition::PredecessorEnded(id, status) => Err(Error::PredecessorEnded { id, status }),
-        }
+        let tasks = self.note_addition(ask(&self.store, add).await?, Some(wakes))?;
+        Ok(AddedOnce { tasks, replayed: false })
     }
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{CancelAnswer, Scheduler, SchedulerStatus};
 use crate::{
     domain::{
-        AddedBatch, AddedOnce, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest, Predecessor, Task,
-        TaskStatus, WaitsFor, as_millis, millis,
+        AddedBatch, AddedBatchOnce, AddedOnce, AddedTask, ExecRecord, ListTasks, NewTask, Page, PageRequest,
+        Predecessor, Task, TaskStatus, WaitsFor, as_millis, millis,
     },
     error::Error,
     operations::operations,
@@ -84,6 +84,40 @@ pub struct AddBatch {
     pub callback: NewTask,
 }
 
+/// Add a chain, and only once: [`Scheduler::add_chain_once`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddChainOnce {
+    /// By which a repeated call is known.
+    pub key: String,
+    /// The tasks.
+    pub tasks: Vec<NewTask>,
+}
+
+/// Add a task that waits for others, and only once: [`Scheduler::add_after_once`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddAfterOnce {
+    /// By which a repeated call is known.
+    pub key: String,
+    /// The tasks for which it waits.
+    pub after: Vec<i64>,
+    /// The task.
+    pub task: NewTask,
+}
+
+/// Add tasks, and a task that waits for all of them, and only once: [`Scheduler::add_batch_once`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddBatchOnce {
+    /// By which a repeated call is known.
+    pub key: String,
+    /// The tasks.
+    pub tasks: Vec<NewTask>,
+    /// The task that runs when they have ended.
+    pub callback: NewTask,
+}
+
 /// What a task waits for, or has waited for: [`Scheduler::waited_for`].
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct GetWaitedFor(pub i64);
@@ -151,6 +185,12 @@ operations! {
     Change add_chain(AddChain) => |scheduler, AddChain(tasks)| scheduler.add_chain(tasks).await, Vec<AddedTask>;
     Change add_after(AddAfter) => |scheduler, AddAfter { after, task }| scheduler.add_after(after, task).await, AddedTask;
     Change add_batch(AddBatch) => |scheduler, AddBatch { tasks, callback }| scheduler.add_batch(tasks, callback).await, AddedBatch;
+    Change add_chain_once(AddChainOnce) => |scheduler, AddChainOnce { key, tasks }|
+        scheduler.add_chain_once(&key, tasks).await, AddedOnce;
+    Change add_after_once(AddAfterOnce) => |scheduler, AddAfterOnce { key, after, task }|
+        scheduler.add_after_once(&key, after, task).await, AddedOnce;
+    Change add_batch_once(AddBatchOnce) => |scheduler, AddBatchOnce { key, tasks, callback }|
+        scheduler.add_batch_once(&key, tasks, callback).await, AddedBatchOnce;
     Change receive_task(ReceiveTask) => |scheduler, ReceiveTask(task)| scheduler.receive_task(task).await, AddedTask;
     Change task_quick_queue(TaskQuickQueue) => |scheduler, TaskQuickQueue(id)| { scheduler.task_quick_queue(id); Ok(()) }, ();
     Read list_tasks(ListTasks) => |scheduler, list| scheduler.list_tasks(list).await, Page<Task>;

@@ -49,9 +49,9 @@ pub(crate) use limits::LimitActor;
 #[cfg(feature = "web")]
 pub(crate) use limits::{ClaimPermits, Leave, Limits, Permit, Waiter};
 pub use messages::{
-    AddAfter, AddBatch, AddChain, AddTask, AddTasks, AddTasksOnce, CancelTask, CountByStatus, GetPredecessors,
-    GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor, PauseTheme, ReceiveTask, ResizeTheme,
-    ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
+    AddAfter, AddAfterOnce, AddBatch, AddBatchOnce, AddChain, AddChainOnce, AddTask, AddTasks, AddTasksOnce,
+    CancelTask, CountByStatus, GetPredecessors, GetSchedulerStatus, GetTaskDetail, GetTaskExecRecords, GetWaitedFor,
+    PauseTheme, ReceiveTask, ResizeTheme, ResizeWorkers, ResumeTheme, RetryTask, TaskQuickQueue, WaitFor,
 };
 pub(crate) use of_handlers::SchedulersOfHandlers;
 pub use options::SchedulerOptions;

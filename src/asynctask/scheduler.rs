@@ -16,7 +16,7 @@ use crate::{
         PageRequest, Task, TaskStatus, check_theme, check_workers,
     },
     error::{Error, ask},
-    store::{CancelResult, NewTaskRow, Once, RetryResult, Store},
+    store::{Addition, CancelResult, NewTaskRow, Once, RetryResult, Shape, Store},
     traces::Span,
 };
 
@@ -183,11 +183,11 @@ impl Scheduler {
     /// [`Error::IdempotencyKeyReused`] if the key was used for other tasks, [`Error::IdempotencyKeyBusy`] if another call with this key has
     /// been under way for 5 s.
     pub async fn add_tasks_once(&self, key: &str, tasks: Vec<NewTask>) -> Result<AddedOnce, Error> {
-        let key = OnceKey::of_tasks(&self.theme, key, &tasks);
+        let key = OnceKey::of_tasks(&self.theme, key, None, &tasks);
         traced(self.span_of(&tasks), async {
             // A fault of a task is named first, with the task's place.
             let rows = self.rows(tasks)?;
-            self.add_rows_once(key?, rows, true).await
+            self.add_rows_once(key?, rows, None, true).await
         })
         .await
     }
@@ -197,21 +197,25 @@ impl Scheduler {
     pub(crate) async fn add_once(&self, key: OnceKey, tasks: Vec<NewTask>, wakes: bool) -> Result<AddedOnce, Error> {
         traced(self.span_of(&tasks), async {
             let rows = self.rows(tasks)?;
-            self.add_rows_once(key, rows, wakes).await
+            self.add_rows_once(key, rows, None, wakes).await
         })
         .await
     }
 
-    async fn add_rows_once(&self, key: OnceKey, rows: Vec<NewTaskRow>, wakes: bool) -> Result<AddedOnce, Error> {
+    /// Adds tasks, of which the `shape` says which waits for which.
+    pub(super) async fn add_rows_once(
+        &self,
+        key: OnceKey,
+        rows: Vec<NewTaskRow>,
+        shape: Option<Shape>,
+        wakes: bool,
+    ) -> Result<AddedOnce, Error> {
         let wakes_here = self.wakes_local_workers(rows.iter());
-        let add = |store: Store| async move { store.tasks().add_once(key, rows).await };
+        let add = |store: Store| async move { store.tasks().add_once(key, rows, shape).await };
         let theme = || self.theme.to_string();
         match ask(&self.store, add).await? {
-            Once::Added(tasks) => {
-                self.themes.note_added(&self.theme, &tasks);
-                if wakes {
-                    self.wake(tasks.len(), wakes_here);
-                }
+            Once::Done(addition) => {
+                let tasks = self.note_addition(addition, wakes.then_some(wakes_here))?;
                 Ok(AddedOnce { tasks, replayed: false })
             }
             Once::Replayed(tasks) => Ok(AddedOnce { tasks, replayed: true }),
@@ -293,6 +297,21 @@ impl Scheduler {
             runtime.wake();
         }
         self.store.cluster().announce_tasks(&self.theme, count);
+    }
+
+    /// Notes what was added, and tells workers of due tasks as [`Self::wake`] does, unless `wakes` is `None`.
+    pub(super) fn note_addition(&self, addition: Addition, wakes: Option<bool>) -> Result<Vec<AddedTask>, Error> {
+        match addition {
+            Addition::Added { tasks, due } => {
+                self.themes.note_added(&self.theme, &tasks);
+                if let Some(wakes) = wakes.filter(|_| due > 0) {
+                    self.wake(due, wakes);
+                }
+                Ok(tasks)
+            }
+            Addition::NoPredecessor(id) => Err(Error::TaskNotFound { theme: None, id }),
+            Addition::PredecessorEnded(id, status) => Err(Error::PredecessorEnded { id, status }),
+        }
     }
 
     // ---- looking ----

@@ -72,7 +72,7 @@ pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
 #[cfg(feature = "web")]
 pub(crate) use once::check_key;
-pub use once::{AddedOnce, MAX_IDEMPOTENCY_KEY_CHARS};
+pub use once::{AddedBatchOnce, AddedOnce, MAX_IDEMPOTENCY_KEY_CHARS};
 pub(crate) use once::{KEY_LIFE, OnceKey};
 pub(crate) use parameters::Parameters;
 pub(crate) use plain::{Form, Texts, ascii};

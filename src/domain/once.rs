@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    held::AddedBatch,
     new_task::NewTask,
     task::AddedTask,
     text::hex,
@@ -19,7 +20,8 @@ pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// How long an idempotency key is kept.
 pub(crate) const KEY_LIFE: TimeDelta = TimeDelta::hours(24);
 
-/// The answer of [`Scheduler::add_tasks_once`](crate::Scheduler::add_tasks_once).
+/// The answer of [`Scheduler::add_tasks_once`](crate::Scheduler::add_tasks_once), [`add_chain_once`](crate::Scheduler::add_chain_once) and
+/// [`add_after_once`](crate::Scheduler::add_after_once).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AddedOnce {
@@ -27,6 +29,27 @@ pub struct AddedOnce {
     pub tasks: Vec<AddedTask>,
     /// True if an earlier call with the same key has added the tasks, and this call has added nothing.
     pub replayed: bool,
+}
+
+/// The answer of [`Scheduler::add_batch_once`](crate::Scheduler::add_batch_once).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AddedBatchOnce {
+    /// The batch. A repeated call gets the batch of the first call.
+    pub batch: AddedBatch,
+    /// True if an earlier call with the same key has added the batch, and this call has added nothing.
+    pub replayed: bool,
+}
+
+impl AddedOnce {
+    /// The last of the tasks waits for the others.
+    pub(crate) fn into_batch(mut self) -> AddedBatchOnce {
+        let id = self.tasks.pop().map_or(0, |callback| callback.id);
+        AddedBatchOnce {
+            batch: AddedBatch { id, tasks: self.tasks },
+            replayed: self.replayed,
+        }
+    }
 }
 
 /// By what an addition is known again. The database gets hashes alone: of one length, and a key may be a secret of its caller.
@@ -45,9 +68,16 @@ impl OnceKey {
         Self::new(caller, theme, key, Parts::default().and(body))
     }
 
-    /// The key of the program itself, which has no name among callers, for these tasks.
-    pub(crate) fn of_tasks(theme: &str, key: &str, tasks: &[NewTask]) -> Result<Self, InvalidInput> {
-        let mut body = Parts::default();
+    /// The key of the program itself, which has no name among callers, for these tasks. `waits` says which of them waits for which: nothing
+    /// if none waits.
+    pub(crate) fn of_tasks<'a>(
+        theme: &str,
+        key: &str,
+        waits: Option<&str>,
+        tasks: impl IntoIterator<Item = &'a NewTask>,
+    ) -> Result<Self, InvalidInput> {
+        // A task is a JSON object, so no task is equal to this text.
+        let mut body = waits.map_or_else(Parts::default, |waits| Parts::default().and(waits.as_bytes()));
         for task in tasks {
             let text = serde_json::to_vec(&untraced(task)).map_err(|error| InvalidInput::one(error.to_string()))?;
             body = body.and(&text);
@@ -139,12 +169,18 @@ mod tests {
 
     #[test]
     fn other_tasks_have_another_hash() {
-        let body = |tasks: &[NewTask]| OnceKey::of_tasks("demo", "k", tasks).map(|once| once.body);
+        let waits = |waits, tasks: &[NewTask]| OnceKey::of_tasks("demo", "k", waits, tasks).map(|once| once.body);
+        let body = |tasks: &[NewTask]| waits(None, tasks);
         let task = || NewTask::new("Demo", "run");
         assert_eq!(body(&[task()]), body(&[task()]));
         assert_ne!(body(&[task()]), body(&[task(), task()]));
         assert_ne!(body(&[task()]), body(&[task().priority(1)]));
         let traced = task().traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         assert_eq!(body(&[task()]), body(&[traced]));
+        let chain = waits(Some("chain"), &[task()]);
+        assert_eq!(chain, waits(Some("chain"), &[task()]));
+        for other in [body(&[task()]), waits(Some("batch"), &[task()])] {
+            assert_ne!(chain, other);
+        }
     }
 }

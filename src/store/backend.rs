@@ -38,7 +38,7 @@ use super::{
     StoreError,
     tasks::{
         claimed::{Claim, ClaimId, Claimed},
-        held::{HeldAddition, NewHeld, Released, release::Ended},
+        held::{Addition, NewHeld, Released, release::Ended},
         new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
@@ -107,11 +107,12 @@ pub(super) trait Backend: Clone {
     /// Adds tasks, all or none.
     async fn add(&self, rows: Arc<Vec<NewTaskRow>>) -> Result<Vec<AddedTask>, StoreError>;
 
-    /// Adds tasks and stores their ids under a key, all of it or nothing. If the key is stored already, answers with what is stored.
+    /// Adds tasks, held or not, and stores their ids under a key, all of it or nothing. If the key is stored already, answers with what is
+    /// stored.
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError>;
 
     /// Adds held tasks, and the tasks for which they wait, all or none.
-    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError>;
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<Addition, StoreError>;
 
     /// Counts ends of tasks for held tasks, and releases those whose time has come, in one transaction.
     async fn release(&self, ended: Arc<Ended>) -> Result<Released, StoreError>;

@@ -8,9 +8,9 @@ use super::{
     body,
     call::{self, Call},
     problem::{Fault, Problem},
-    tasks::{MOST_FAULTS, no_key, posted::Posted},
+    tasks::{MOST_FAULTS, once, posted::Posted},
 };
-use crate::domain::{NewTask, check_theme};
+use crate::domain::{AddedBatchOnce, NewTask, check_theme};
 
 /// A batch as a caller sends it.
 #[derive(Deserialize)]
@@ -23,9 +23,7 @@ struct PostedBatch {
 
 pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     call.query.finish()?;
-    if call.idempotency_key()?.is_some() {
-        return Err(no_key("a batch"));
-    }
+    call.idempotency_key()?;
     let PostedBatch { theme, tasks, callback } = body::typed(&call.body)?;
     let mut faults = Vec::new();
     let mut read = Vec::with_capacity(tasks.len());
@@ -55,10 +53,12 @@ pub(super) async fn add(mut call: Call) -> Result<HttpResponse, Problem> {
     let traceparent = call.traceparent();
     let traced = |task: NewTask| task.or_traceparent(|| traceparent.clone());
     let scheduler = call.gaia().scheduler(&theme)?;
-    let added = scheduler
-        .add_batch(read.into_iter().map(traced).collect(), traced(callback))
+    let key = once(&call, &theme)?.map(Ok);
+    let AddedBatchOnce { batch, replayed } = scheduler
+        .add_batch_by(key, read.into_iter().map(traced).collect(), traced(callback))
         .await?;
-    call::placed(StatusCode::CREATED, &format!("tasks/{}", added.id), &added)
+    let answer = call::placed(StatusCode::CREATED, &format!("tasks/{}", batch.id), &batch)?;
+    Ok(call::replayed(answer, replayed))
 }
 
 /// A task of the batch. It may name the theme of the batch, and no other.
@@ -98,7 +98,7 @@ pub(super) mod described {
                 Described,
                 schemas::{Named, reference, text},
             },
-            tasks::described::{TaskOfBatch, traced},
+            tasks::described::{TaskOfBatch, once, traced},
         },
     };
 
@@ -133,11 +133,10 @@ pub(super) mod described {
     }
 
     pub(in crate::web) fn add() -> Described {
-        traced(Described::new())
+        traced(once(Described::new()))
             .with::<TaskOfBatch>()
             .body::<NewBatch>()
             .answer::<AddedBatch>(201, "The batch is stored.")
             .with_location("The task of the callback.")
-            .refuses(400, &["bad_idempotency_key"])
     }
 }

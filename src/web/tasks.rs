@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(super) use self::adding::{MOST_FAULTS, add, add_batch, no_key};
+pub(super) use self::adding::{MOST_FAULTS, add, add_batch, once};
 use super::{
     call::{self, Call},
     cursor::CursorOf,

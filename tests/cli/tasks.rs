@@ -136,7 +136,10 @@ async fn a_task_is_added_behind_others() {
         let failed = add(&["Fail", "1"]).await;
         way.ends(0, &["task", "wait", &first, "--timeout", "2m"]).await;
         way.ends(1, &["task", "wait", &failed, "--timeout", "2m"]).await;
-        let second = add(&["Echo", "2", "--after", &first]).await;
+        let key = format!("behind-{first}");
+        let behind = ["Echo", "2", "--after", &first, "--idempotency-key", &key];
+        let second = add(&behind).await;
+        assert_eq!(add(&behind).await, second);
         let both = format!("{first},{second}");
         way.ends(
             0,

@@ -48,7 +48,7 @@ fn each_table_names_each_operation_once() {
     for table in [&tasks, &jobs, &process, &admin] {
         assert_eq!(table.iter().collect::<BTreeSet<_>>().len(), table.len());
     }
-    assert_eq!((tasks.len(), jobs.len(), process.len(), admin.len()), (22, 14, 4, 36));
+    assert_eq!((tasks.len(), jobs.len(), process.len(), admin.len()), (25, 14, 4, 36));
     let reads: Vec<_> = Scheduler::OPERATIONS
         .iter()
         .filter(|operation| operation.kind == OperationKind::Read)

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{OPERATOR, Served};
+use crate::client::{Answer, LIMITED, OPERATOR, Served};
+
+const REPLAYED: &str = "idempotency-replayed";
 
 /// The body of a task that calls a method of the handlers, with more keys.
 fn task(method: &str, more: &Value) -> String {
@@ -62,10 +64,6 @@ async fn a_task_waits_for_those_before_it() {
         .await
         .refused(422, "invalid");
     assert_eq!(problem["faults"][0]["pointer"], "/after");
-    let keyed = served
-        .send_once(OPERATOR, "/tasks", "key", &task("Echo", &json!({"after": first})))
-        .await;
-    keyed.refused(400, "bad_idempotency_key");
     served.stop().await;
 }
 
@@ -112,7 +110,108 @@ async fn the_callback_of_a_batch_runs_when_all_of_it_has_ended() {
     served.send("POST", "/batches", "{}").await.refused(422, "invalid");
     served.send("POST", "/batches", "[]").await.refused(422, "invalid");
     served.send("POST", "/batches", "!").await.refused(400, "bad_json");
-    let keyed = served.send_once(OPERATOR, "/batches", "key", batch).await;
-    keyed.refused(400, "bad_idempotency_key");
+    served.stop().await;
+}
+
+/// The first answer and the answer to the same request once more, which differ in nothing but that header.
+fn assert_repeated(first: &Answer, again: &Answer, status: u16) {
+    assert_eq!(first.header(REPLAYED), None);
+    assert_eq!(again.header(REPLAYED), Some("true"));
+    assert_eq!(again.with(status), first.with(status));
+    assert!(first.header("location").is_some() || status == 200);
+    assert_eq!(again.header("location"), first.header("location"));
+}
+
+#[actix_rt::test]
+async fn a_repeated_request_adds_no_second_batch() {
+    let served = Served::start().await;
+    let send = async |key: &str, body: &str| served.send_once(OPERATOR, "/batches", key, body).await;
+    let batch = |args: &str| {
+        let task = json!({"service": "Demo", "method": "Echo"});
+        let callback = json!({"service": "Demo", "method": "Echo", "args": args});
+        json!({"theme": "demo", "tasks": [task, task], "callback": callback}).to_string()
+    };
+    let first = send("key", &batch("done")).await;
+    assert_repeated(&first, &send("key", &batch("done")).await, 201);
+    send("key", &batch("other"))
+        .await
+        .refused(422, "idempotency_key_reused");
+    send("two words", &batch("done"))
+        .await
+        .refused(400, "bad_idempotency_key");
+    // A faulty batch uses no key.
+    let faulty = batch("done").replace("service", "servis");
+    send("free", &faulty).await.refused(422, "invalid");
+    let other = send("free", &batch("done")).await;
+    assert_eq!(other.header(REPLAYED), None);
+    assert_ne!(other.with(201)["id"], first.with(201)["id"]);
+    assert_eq!(served.database.number("SELECT COUNT(*) FROM asynctasks"), 6);
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_repeated_request_adds_no_second_task_behind_others() {
+    let served = Served::start().await;
+    let waiting = served
+        .send("POST", "/tasks", &task("Echo", &json!({"theme": "later"})))
+        .await;
+    let waiting = waiting.with(201)["id"].clone();
+    let send = async |key: &str, body: &Value| served.send_once(OPERATOR, "/tasks", key, &task("Echo", body)).await;
+    let after = json!({"after": waiting});
+    let first = send("key", &after).await;
+    assert_repeated(&first, &send("key", &after).await, 201);
+    for other in [json!({}), json!({"after": [waiting]})] {
+        send("key", &other).await.refused(422, "idempotency_key_reused");
+    }
+    send("", &after).await.refused(400, "bad_idempotency_key");
+    // A duplicate stays one.
+    let keyed = json!({"after": waiting, "unique_key": "one"});
+    served.send("POST", "/tasks", &task("Echo", &keyed)).await.with(201);
+    let duplicate = send("another", &keyed).await;
+    assert_repeated(&duplicate, &send("another", &keyed).await, 200);
+    // What is refused uses no key, and what was added before the refusal is answered as before.
+    let cancel = format!("/tasks/{waiting}/cancel");
+    served.send("POST", &cancel, "").await.with(200);
+    for (after, status, code) in [
+        (&waiting, 409, "predecessor_ended"),
+        (&json!(4_711), 404, "task_not_found"),
+    ] {
+        for _ in 0..2 {
+            send("refused", &json!({"after": after})).await.refused(status, code);
+        }
+    }
+    assert_repeated(&first, &send("key", &after).await, 201);
+    assert_eq!(served.database.number("SELECT COUNT(*) FROM gaia_idempotency"), 2);
+    served.stop().await;
+}
+
+/// A caller of one theme gets the answer again although the task before does not exist any more, and learns nothing of other themes.
+#[actix_rt::test]
+async fn a_caller_of_one_theme_repeats_requests_too() {
+    let served = Served::start().await;
+    let of_theme = |theme: &str, more: &Value| {
+        let mut more = more.clone();
+        more["theme"] = json!(theme);
+        task("Echo", &more)
+    };
+    let send = async |key: &str, after: &Value| {
+        let body = of_theme("allowed", &json!({"after": after}));
+        served.send_once(LIMITED, "/tasks", key, &body).await
+    };
+    let foreign = served.send("POST", "/tasks", &of_theme("later", &json!({}))).await;
+    let foreign = foreign.with(201)["id"].clone();
+    let before = served.send("POST", "/tasks", &of_theme("allowed", &json!({}))).await;
+    let before = before.with(201)["id"].clone();
+    send("key", &foreign).await.refused(404, "task_not_found");
+    let first = send("key", &before).await;
+    assert_repeated(&first, &send("key", &before).await, 201);
+    served
+        .send("POST", &format!("/tasks/{before}/cancel"), "")
+        .await
+        .with(200);
+    served.send("DELETE", &format!("/tasks/{before}"), "").await;
+    assert_repeated(&first, &send("key", &before).await, 201);
+    send("another", &before).await.refused(404, "task_not_found");
+    send("key", &foreign).await.refused(422, "idempotency_key_reused");
     served.stop().await;
 }

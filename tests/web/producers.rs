@@ -85,7 +85,7 @@ async fn a_key_is_for_one_body() {
 async fn a_bad_key_is_refused() {
     let served = Served::start().await;
     for bad in ["", "two words", "schlüssel", &"k".repeat(256)] {
-        for path in ["/tasks", "/tasks/batch"] {
+        for path in ["/tasks", "/tasks/batch", "/batches"] {
             let refused = served.send_once(PRODUCER, path, bad, ECHO).await;
             refused.refused(400, "bad_idempotency_key");
         }

@@ -21,11 +21,11 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
-            held::{HeldAddition, NewHeld, link},
+            held::{Addition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
-                request::{NewOnce, Told},
+                request::{New, NewOnce, Told},
                 take,
             },
             queue::{are_queued, queued},
@@ -120,18 +120,21 @@ pub(super) async fn insert_on(
     Ok(added)
 }
 
-/// Inserts tasks under a key, unless the key is stored already.
+/// Inserts tasks, held or not, under a key, unless the key is stored already.
 pub(super) async fn insert_once(conn: &mut AsyncMysqlConnection, once: &NewOnce) -> QueryResult<Told> {
     if let Some(told) = Told::without_adding(take::mysql(conn, once).await?) {
         return Ok(told);
     }
-    let added = insert(conn, &once.rows).await?;
-    keep::mysql(conn, &once.kept(&added)?).await?;
-    Ok(Told::Added(added))
+    let addition = match &once.new {
+        New::Rows(rows) => Addition::all_due(insert(conn, rows).await?),
+        New::Held(held) => insert_held(conn, held).await?,
+    };
+    keep::mysql(conn, &once.kept(&addition)?).await?;
+    Ok(Told::Done(addition))
 }
 
 /// Inserts held tasks, and the tasks for which they wait.
-pub(super) async fn insert_held(conn: &mut AsyncMysqlConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+pub(super) async fn insert_held(conn: &mut AsyncMysqlConnection, new: &NewHeld) -> QueryResult<Addition> {
     let found = link::look::mysql(conn, new).await?;
     let seen = match new.seen(found) {
         Ok(seen) => seen,

@@ -31,7 +31,7 @@ use super::{
     statement::executor::Executor,
     tasks::{
         claimed::ClaimId,
-        held::{HeldAddition, NewHeld, Released, release::Ended},
+        held::{Addition, NewHeld, Released, release::Ended},
         new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
@@ -230,7 +230,7 @@ impl Backend for Postgres {
         Ok(in_transaction!(conn, |conn| add::insert_once(conn, &once).await)?)
     }
 
-    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError> {
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<Addition, StoreError> {
         let mut conn = self.connections.acquire_to_add().await?;
         Ok(in_transaction!(conn, |conn| add::insert_held(conn, &new).await)?)
     }

@@ -19,11 +19,11 @@ use crate::{
         },
         tasks::{
             claimed::ClaimId,
-            held::{HeldAddition, NewHeld, link},
+            held::{Addition, NewHeld, link},
             new_row::{NewTaskRow, TRIES_OF_A_KEY, adding, key_is_elusive},
             once::{
                 keep,
-                request::{NewOnce, Told},
+                request::{New, NewOnce, Told},
                 take,
             },
             queue::{are_queued, queued},
@@ -119,18 +119,21 @@ pub(super) async fn insert_on(
     Ok(added)
 }
 
-/// Inserts tasks under a key, unless the key is stored already.
+/// Inserts tasks, held or not, under a key, unless the key is stored already.
 pub(super) fn insert_once(conn: &mut SqliteConnection, once: &NewOnce) -> QueryResult<Told> {
     if let Some(told) = Told::without_adding(take::sqlite(conn, once)?) {
         return Ok(told);
     }
-    let added = insert(conn, &once.rows)?;
-    keep::sqlite(conn, &once.kept(&added)?)?;
-    Ok(Told::Added(added))
+    let addition = match &once.new {
+        New::Rows(rows) => Addition::all_due(insert(conn, rows)?),
+        New::Held(held) => insert_held(conn, held)?,
+    };
+    keep::sqlite(conn, &once.kept(&addition)?)?;
+    Ok(Told::Done(addition))
 }
 
 /// Inserts held tasks, and the tasks for which they wait.
-pub(super) fn insert_held(conn: &mut SqliteConnection, new: &NewHeld) -> QueryResult<HeldAddition> {
+pub(super) fn insert_held(conn: &mut SqliteConnection, new: &NewHeld) -> QueryResult<Addition> {
     let found = link::look::sqlite(conn, new)?;
     let seen = match new.seen(found) {
         Ok(seen) => seen,

@@ -37,7 +37,7 @@ use super::{
     statement::{executor::Executor, id_row::Id, prepared::prepared},
     tasks::{
         claimed::ClaimId,
-        held::{HeldAddition, NewHeld, Released, release::Ended},
+        held::{Addition, NewHeld, Released, release::Ended},
         new_row::NewTaskRow,
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
@@ -268,11 +268,11 @@ impl Backend for Sqlite {
     }
 
     async fn add_once(&self, once: Arc<NewOnce>) -> Result<Told, StoreError> {
-        self.transaction(once.rows.len() + 1, move |conn| add::insert_once(conn, &once))
+        self.transaction(once.rows(), move |conn| add::insert_once(conn, &once))
             .await
     }
 
-    async fn add_held(&self, new: Arc<NewHeld>) -> Result<HeldAddition, StoreError> {
+    async fn add_held(&self, new: Arc<NewHeld>) -> Result<Addition, StoreError> {
         self.transaction(new.rows(), move |conn| add::insert_held(conn, &new))
             .await
     }

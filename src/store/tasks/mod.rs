@@ -38,7 +38,7 @@ pub(super) mod writes;
 
 pub use claimed::{Claim, Claimed, ClaimedTask, Wanted};
 pub(crate) use held::{
-    HeldAddition, Look as LookForEnds, PIECE as RELEASE_PIECE, Released, Shape, Wanted as WantedRelease,
+    Addition, Look as LookForEnds, PIECE as RELEASE_PIECE, Released, Shape, Wanted as WantedRelease,
 };
 pub(crate) use held_claim::{HeldClaim, Orphan};
 pub(crate) use long_args::ArgsMemory;

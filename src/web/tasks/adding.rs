@@ -66,21 +66,26 @@ pub(in crate::web) async fn add(mut call: Call) -> Result<HttpResponse, Problem>
     call.caller.needs_theme(&theme)?;
     let task = task.or_traceparent(|| call.traceparent());
     let scheduler = call.gaia().scheduler(&theme)?;
-    let (AddedTask { id, duplicate }, replayed) = match (after, once(&call, &theme)?) {
-        (Some(_), Some(_)) => return Err(no_key("a task that waits for others")),
-        (Some(After(ids)), None) => {
-            sees_tasks(&call, &ids).await?;
-            (scheduler.add_after(ids, task).await?, false)
+    let AddedOnce { tasks, replayed } = match (after, once(&call, &theme)?) {
+        (Some(After(ids)), key) => {
+            let hidden = hidden_of(&call, &ids).await?;
+            let ids = ids.into_iter().collect();
+            scheduler.add_after_by(key.map(Ok), ids, hidden, task).await?
         }
-        (None, Some(key)) => {
-            let AddedOnce { tasks, replayed } = scheduler.add_once(key, vec![task], wakes).await?;
-            let [added] = tasks[..] else {
-                return Err(Error::IdempotencyKeyReused { theme }.into());
+        (None, Some(key)) => scheduler.add_once(key, vec![task], wakes).await?,
+        (None, None) => {
+            let added = match wakes {
+                true => scheduler.add_task(task).await?,
+                false => scheduler.receive_task(task).await?,
             };
-            (added, replayed)
+            AddedOnce {
+                tasks: vec![added],
+                replayed: false,
+            }
         }
-        (None, None) if wakes => (scheduler.add_task(task).await?, false),
-        (None, None) => (scheduler.receive_task(task).await?, false),
+    };
+    let [AddedTask { id, duplicate }] = tasks[..] else {
+        return Err(Error::IdempotencyKeyReused { theme }.into());
     };
     let mut added = Added {
         id,
@@ -99,29 +104,24 @@ pub(in crate::web) async fn add(mut call: Call) -> Result<HttpResponse, Problem>
     Ok(call::replayed(answer, replayed))
 }
 
-/// The refusal of a key with which the request could not be repeated.
-pub(in crate::web) fn no_key(what: &str) -> Problem {
-    Problem::bad_idempotency_key(format!(
-        "{what} cannot be added under an Idempotency-Key; leave the header out, and give the task that must not be there twice a unique_key"
-    ))
-}
-
-/// A task of a theme that the caller may not see is not there, so no task can wait for it.
-async fn sees_tasks(call: &Call, ids: &[i64]) -> Result<(), Problem> {
+/// A task of a theme that the caller may not see is not there, so no task can wait for it. Answers with the first such task, and with none if
+/// the caller may see all of them.
+async fn hidden_of(call: &Call, ids: &[i64]) -> Result<Option<i64>, Problem> {
     if call.caller.sees_all_themes() {
-        return Ok(());
+        return Ok(None);
     }
     for id in ids.iter().take(MAX_AFTER) {
-        let theme = call.gaia().admin().theme_of_task(*id).await?;
-        if !call.caller.sees_theme(&theme) {
-            return Err(Problem::no_task(&id.to_string()));
+        match call.gaia().admin().theme_of_task(*id).await {
+            Ok(theme) if call.caller.sees_theme(&theme) => {}
+            Ok(_) | Err(Error::TaskNotFound { .. }) => return Ok(Some(*id)),
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// By what the request is known again, if its caller wants to repeat it.
-fn once(call: &Call, theme: &str) -> Result<Option<OnceKey>, Problem> {
+pub(in crate::web) fn once(call: &Call, theme: &str) -> Result<Option<OnceKey>, Problem> {
     let key = call.idempotency_key()?;
     let once = key.map(|key| OnceKey::of_request(call.caller.name(), theme, key, &call.body));
     Ok(once.transpose()?)

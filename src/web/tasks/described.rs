@@ -98,7 +98,7 @@ impl ToSchema for TaskOfBatch {
 }
 
 /// A route that a caller may repeat with the same key.
-fn once(described: Described) -> Described {
+pub(in crate::web) fn once(described: Described) -> Described {
     let mut key = text(MAX_IDEMPOTENCY_KEY_CHARS);
     key.pattern = Some("^[!-~]+$".to_owned());
     described

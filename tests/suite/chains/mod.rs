@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod faults;
+mod once;
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +30,10 @@ struct Chains {
 }
 
 async fn start() -> Chains {
+    start_with(Gaia::builder()).await
+}
+
+async fn start_with(builder: GaiaBuilder) -> Chains {
     let (gate, calls) = (Gate::closed(), Calls::default());
     let heard = Arc::clone(&calls);
     let echo = async_fn(async move |_, args: Value| {
@@ -36,7 +41,7 @@ async fn start() -> Chains {
         Ok::<_, TaskError>(args)
     });
     let fail = async_fn(async |_, _: Value| Err::<(), _>(TaskError::discard("no")));
-    let builder = Gaia::builder()
+    let builder = builder
         .handler("Demo", "Echo", echo)
         .handler("Demo", "Fail", fail)
         .handler("Demo", "Gate", gate.handler())

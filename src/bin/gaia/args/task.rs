@@ -161,7 +161,7 @@ pub struct AddTask {
     #[arg(long = "in", value_name = "DURATION", value_parser = parse::duration)]
     pub delay: Option<Duration>,
     /// Runs once this task has succeeded, and never if it does not (may be repeated; also a list with commas)
-    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with_all = ["run_at", "delay", "idempotency_key"])]
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with_all = ["run_at", "delay"])]
     pub after: Vec<i64>,
     /// A repeated call with this key adds nothing for 24 hours
     #[arg(long, value_name = "KEY")]

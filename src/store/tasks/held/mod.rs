@@ -18,7 +18,7 @@ use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::{new_row::NewTaskRow, rows::status_of};
 use crate::{
-    domain::TaskStatus,
+    domain::{AddedTask, TaskStatus},
     store::{
         StoreError, TaskStore,
         backend::Backend,
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 pub(in crate::store) use forget::forget_waits;
-pub(crate) use new_held::{HeldAddition, NewHeld, Shape};
+pub(crate) use new_held::{Addition, NewHeld, Shape};
 pub(crate) use release::Released;
 use release::{Ended, Words, list};
 pub(in crate::store) use signal::EndSignal;
@@ -77,14 +77,12 @@ impl TaskStore<'_> {
     }
 
     /// Adds held tasks, and the tasks for which they wait, in one transaction: all or none.
-    pub(crate) async fn add_held(&self, rows: Vec<NewTaskRow>, shape: Shape) -> Result<HeldAddition, StoreError> {
+    pub(crate) async fn add_held(&self, rows: Vec<NewTaskRow>, shape: Shape) -> Result<Addition, StoreError> {
         let new = Arc::new(NewHeld::new(rows, shape));
         let add = || async { on_each!(&self.db, |db| db.add_held(Arc::clone(&new)).await) };
         let addition = self.retrying(add).await?;
-        if let HeldAddition::Added { tasks, .. } = &addition {
-            self.ends.expect_some();
-            // Tasks that were there before may have ended while the transaction was under way, when no other process could see the links.
-            self.ends.note(new.older_tasks(tasks));
+        if let Addition::Added { tasks, .. } = &addition {
+            self.note_held(&new, tasks);
         }
         Ok(addition)
     }
@@ -102,6 +100,13 @@ impl TaskStore<'_> {
             _ => return Ok(Vec::new()),
         };
         Ok(ids.iter().copied().filter(|id| (least..=greatest).contains(id)).collect())
+    }
+
+    /// These held tasks are stored.
+    pub(super) fn note_held(self, new: &NewHeld, added: &[AddedTask]) {
+        self.ends.expect_some();
+        // Tasks that were there before may have ended while the transaction was under way, when no other process could see the links.
+        self.ends.note(new.older_tasks(added));
     }
 
     /// A page of the held tasks that wait for one of these tasks, with greater ids than `after`, in ascending order.

@@ -15,7 +15,11 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// The only task waits for these, which exist.
-    After(BTreeSet<i64>),
+    After {
+        tasks: BTreeSet<i64>,
+        /// One of them that does not exist for the caller.
+        hidden: Option<i64>,
+    },
     /// Each task but the first waits for the one before it.
     Chain,
     /// The last task waits for all others.
@@ -29,13 +33,13 @@ pub(crate) struct NewHeld {
     shape: Shape,
 }
 
-/// What became of the addition of held tasks.
+/// What became of an addition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HeldAddition {
+pub(crate) enum Addition {
     Added {
         /// In the order of the rows.
         tasks: Vec<AddedTask>,
-        /// How many of them wait for none.
+        /// How many of them wait for no others.
         due: usize,
     },
     /// A task for which the new one is to wait does not exist.
@@ -68,7 +72,7 @@ pub(super) struct Wait {
 pub(in crate::store) struct Waits(pub(super) Vec<Wait>);
 
 impl NewHeld {
-    pub(super) fn new(mut rows: Vec<NewTaskRow>, shape: Shape) -> Self {
+    pub(in crate::store) fn new(mut rows: Vec<NewTaskRow>, shape: Shape) -> Self {
         let count = rows.len();
         for (at, row) in rows.iter_mut().enumerate() {
             if shape.holds(at, count) {
@@ -86,26 +90,29 @@ impl NewHeld {
     /// The tasks that must exist, and not have failed.
     pub(super) fn predecessors(&self) -> Vec<i64> {
         match &self.shape {
-            Shape::After(tasks) => tasks.iter().copied().collect(),
+            Shape::After { tasks, .. } => tasks.iter().copied().collect(),
             Shape::Chain | Shape::Batch => Vec::new(),
         }
     }
 
     /// These were found of the predecessors, with their statuses. An error: the tasks cannot be added.
-    pub(in crate::store) fn seen(&self, found: Vec<(i64, Option<AnyText>)>) -> Result<Seen<'_>, HeldAddition> {
+    pub(in crate::store) fn seen(&self, found: Vec<(i64, Option<AnyText>)>) -> Result<Seen<'_>, Addition> {
+        if let Shape::After { hidden: Some(id), .. } = self.shape {
+            return Err(Addition::NoPredecessor(id));
+        }
         let found: BTreeMap<i64, Option<TaskStatus>> =
             found.into_iter().map(|(id, status)| (id, end_of(status))).collect();
         let mut succeeded = BTreeSet::new();
         for id in self.predecessors() {
             match found.get(&id) {
-                None => return Err(HeldAddition::NoPredecessor(id)),
+                None => return Err(Addition::NoPredecessor(id)),
                 Some(None) => {}
                 Some(Some(TaskStatus::Success)) => drop(succeeded.insert(id)),
-                Some(Some(status)) => return Err(HeldAddition::PredecessorEnded(id, *status)),
+                Some(Some(status)) => return Err(Addition::PredecessorEnded(id, *status)),
             }
         }
         let mut rows = Cow::Borrowed(&self.rows[..]);
-        if self.shape == Shape::After(succeeded.clone()) {
+        if matches!(&self.shape, Shape::After { tasks, .. } if *tasks == succeeded) {
             rows.to_mut().iter_mut().for_each(|row| row.run_at = None);
         }
         Ok(Seen {
@@ -119,6 +126,14 @@ impl NewHeld {
     pub(super) fn older_tasks(&self, added: &[AddedTask]) -> Vec<i64> {
         let duplicates = added.iter().filter(|task| task.duplicate).map(|task| task.id);
         self.predecessors().into_iter().chain(duplicates).collect()
+    }
+}
+
+impl Addition {
+    /// None of these tasks waits for others.
+    pub(in crate::store) fn all_due(tasks: Vec<AddedTask>) -> Self {
+        let due = tasks.len();
+        Self::Added { tasks, due }
     }
 }
 
@@ -144,9 +159,9 @@ impl Seen<'_> {
     }
 
     /// The answer when these tasks were added for the rows.
-    pub(in crate::store) fn added(&self, tasks: Vec<AddedTask>) -> HeldAddition {
+    pub(in crate::store) fn added(&self, tasks: Vec<AddedTask>) -> Addition {
         let due = self.rows.iter().filter(|row| row.run_at != Some(HELD_UNTIL)).count();
-        HeldAddition::Added { tasks, due }
+        Addition::Added { tasks, due }
     }
 }
 
@@ -154,7 +169,7 @@ impl Shape {
     /// Whether the task at this place, of so many, waits for another.
     const fn holds(&self, at: usize, count: usize) -> bool {
         match self {
-            Self::After(_) => true,
+            Self::After { .. } => true,
             Self::Chain => at > 0,
             Self::Batch => at + 1 == count,
         }
@@ -162,14 +177,14 @@ impl Shape {
 
     const fn kind(&self) -> WaitKind {
         match self {
-            Self::After(_) | Self::Chain => WaitKind::Chain,
+            Self::After { .. } | Self::Chain => WaitKind::Chain,
             Self::Batch => WaitKind::Batch,
         }
     }
 
     fn predecessors(&self, at: usize, added: &[AddedTask]) -> BTreeSet<i64> {
         let before = match self {
-            Self::After(tasks) => return tasks.clone(),
+            Self::After { tasks, .. } => return tasks.clone(),
             Self::Chain => &added[at - 1..at],
             Self::Batch => &added[..at],
         };
@@ -180,6 +195,13 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn after<const N: usize>(tasks: [i64; N]) -> Shape {
+        Shape::After {
+            tasks: tasks.into(),
+            hidden: None,
+        }
+    }
 
     fn waits(shape: Shape, added: &[AddedTask]) -> Vec<(i64, Vec<i64>)> {
         let new = NewHeld::new(Vec::new(), shape);
@@ -199,13 +221,13 @@ mod tests {
         assert_eq!(waits(Shape::Chain, &added), [(5, vec![4]), (6, vec![5])]);
         assert_eq!(waits(Shape::Chain, &added[..1]), []);
         assert_eq!(waits(Shape::Batch, &added), [(6, vec![4, 5])]);
-        assert_eq!(waits(Shape::After([1, 2].into()), &added[..1]), [(4, vec![1, 2])]);
+        assert_eq!(waits(after([1, 2]), &added[..1]), [(4, vec![1, 2])]);
     }
 
     #[test]
     fn tasks_that_were_there_before_are_waited_for_once_and_wait_for_nothing() {
         let held_by_key = [AddedTask::duplicate_of(3)];
-        assert_eq!(waits(Shape::After([2].into()), &held_by_key), []);
+        assert_eq!(waits(after([2]), &held_by_key), []);
         let added = [
             AddedTask::duplicate_of(3),
             AddedTask::duplicate_of(3),
@@ -216,18 +238,15 @@ mod tests {
 
     #[test]
     fn successes_are_counted_at_once_and_other_ends_are_refused() {
-        let new = NewHeld::new(Vec::new(), Shape::After([1, 2].into()));
+        let new = NewHeld::new(Vec::new(), after([1, 2]));
         let seen = |statuses: [(i64, &str); 2]| {
             let found = statuses.map(|(id, status)| (id, Some(AnyText(status.to_owned()))));
             let seen = new.seen(found.into())?;
-            Ok::<_, HeldAddition>(seen.waits(&[AddedTask::new(4)]).0[0].succeeded.len())
+            Ok::<_, Addition>(seen.waits(&[AddedTask::new(4)]).0[0].succeeded.len())
         };
         assert_eq!(seen([(1, "Running"), (2, "Success")]), Ok(1));
-        assert_eq!(
-            seen([(1, "Success"), (3, "Success")]),
-            Err(HeldAddition::NoPredecessor(2))
-        );
-        let failed = HeldAddition::PredecessorEnded(2, TaskStatus::Failed);
+        assert_eq!(seen([(1, "Success"), (3, "Success")]), Err(Addition::NoPredecessor(2)));
+        let failed = Addition::PredecessorEnded(2, TaskStatus::Failed);
         assert_eq!(seen([(1, "Success"), (2, "Odd")]), Err(failed));
     }
 }

@@ -1,4 +1,4 @@
-//! Storing the ids under the key: the last part of the transaction.
+//! Storing the ids under the key, or giving up the key: the last part of the transaction.
 
 use diesel::{ExpressionMethods, QueryDsl};
 
@@ -7,9 +7,11 @@ use crate::store::{schema::gaia_idempotency, statement::transaction::on_each_con
 
 macro_rules! keep_ids {
     ($conn:ident, $kept:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
-        diesel::update(gaia_idempotency::table.find(&$kept.key))
-            .set(gaia_idempotency::tasks.eq(&$kept.tasks))
-            .execute($conn)$($wait)*
+        let mine = gaia_idempotency::table.find(&$kept.key);
+        match &$kept.tasks {
+            Some(tasks) => diesel::update(mine).set(gaia_idempotency::tasks.eq(tasks)).execute($conn)$($wait)*,
+            None => diesel::delete(mine).execute($conn)$($wait)*,
+        }
     }};
 }
 

@@ -13,21 +13,24 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::new_row::NewTaskRow;
+use super::{
+    held::{Addition, NewHeld, Shape},
+    new_row::NewTaskRow,
+};
 use crate::{
     domain::{AddedTask, KEY_LIFE, OnceKey},
     store::{StoreError, TaskStore, backend::Backend, db::on_backend, db::on_each, schema::gaia_idempotency},
 };
-use request::{Ids, NewOnce, Told};
+use request::{Ids, New, NewOnce, Told};
 
 /// How many keys one transaction deletes.
 const PIECE: i64 = 500;
 
-/// What became of an addition.
+/// What became of an addition with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Once {
-    /// The tasks were added.
-    Added(Vec<AddedTask>),
+    /// The key was free, and is taken if the tasks were added.
+    Done(Addition),
     /// An earlier call has added these tasks.
     Replayed(Vec<AddedTask>),
     /// An earlier call has added other tasks under this key.
@@ -43,19 +46,27 @@ fn expired(now: DateTime<Utc>) -> NaiveDateTime {
 }
 
 impl TaskStore<'_> {
-    /// Adds tasks of one theme and stores their ids under the key, in one transaction: all of it or nothing. If the key is stored already,
-    /// nothing is added.
-    pub(crate) async fn add_once(&self, key: OnceKey, rows: Vec<NewTaskRow>) -> Result<Once, StoreError> {
+    /// Adds tasks of one theme, with the tasks for which they wait if there is a `shape`, and stores their ids under the key, in one
+    /// transaction: all of it or nothing. If the key is stored already, nothing is added.
+    pub(crate) async fn add_once(
+        &self,
+        key: OnceKey,
+        rows: Vec<NewTaskRow>,
+        shape: Option<Shape>,
+    ) -> Result<Once, StoreError> {
         let now = self.clock().now();
         let once = Arc::new(NewOnce {
             key,
-            rows,
+            new: match shape {
+                None => New::Rows(rows),
+                Some(shape) => New::Held(NewHeld::new(rows, shape)),
+            },
             now: now.naive_utc(),
             expired: expired(now),
         });
         let add = || async { on_each!(&self.db, |db| db.add_once(Arc::clone(&once)).await) };
-        Ok(match self.retrying(add).await? {
-            Told::Added(tasks) => Once::Added(tasks),
+        let done = match self.retrying(add).await? {
+            Told::Done(addition) => Once::Done(addition),
             Told::Stored { body, .. } if body != once.key.body => Once::OtherBody,
             Told::Stored { tasks, .. } => {
                 let ids: Result<Ids, serde_json::Error> = serde_json::from_str(&tasks);
@@ -64,7 +75,13 @@ impl TaskStore<'_> {
                 Once::Replayed(ids.map_err(unreadable)?.into_tasks())
             }
             Told::Busy => Once::Busy,
-        })
+        };
+        // The process of the earlier call may have died before it noted what it had added.
+        if let (New::Held(held), Once::Done(Addition::Added { tasks, .. }) | Once::Replayed(tasks)) = (&once.new, &done)
+        {
+            self.note_held(held, tasks);
+        }
+        Ok(done)
     }
 
     /// Deletes some keys that are free by now; answers how many there were.

@@ -6,23 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{AddedTask, OnceKey},
-    store::tasks::new_row::NewTaskRow,
+    store::tasks::{
+        held::{Addition, NewHeld},
+        new_row::NewTaskRow,
+    },
 };
 
 /// Tasks to add once, and their key.
 #[derive(Debug)]
 pub(in crate::store) struct NewOnce {
     pub(in crate::store) key: OnceKey,
-    pub(in crate::store) rows: Vec<NewTaskRow>,
+    pub(in crate::store) new: New,
     pub(super) now: NaiveDateTime,
     /// A key that was stored then, or before, is free.
     pub(super) expired: NaiveDateTime,
 }
 
+/// Tasks to add.
+#[derive(Debug)]
+pub(in crate::store) enum New {
+    Rows(Vec<NewTaskRow>),
+    /// With tasks for which they wait.
+    Held(NewHeld),
+}
+
 /// What the transaction has done.
 #[derive(Debug)]
 pub(in crate::store) enum Told {
-    Added(Vec<AddedTask>),
+    /// The key was free.
+    Done(Addition),
     /// What an earlier call has stored.
     Stored {
         body: String,
@@ -46,7 +58,8 @@ pub(in crate::store) enum Taken {
 #[derive(Debug)]
 pub(in crate::store) struct Kept {
     pub(super) key: String,
-    pub(super) tasks: String,
+    /// `None`: the addition was refused, and leaves the key free.
+    pub(super) tasks: Option<String>,
 }
 
 /// The ids of added tasks, as they are stored.
@@ -79,13 +92,30 @@ impl Ids {
     }
 }
 
+fn unwritable(error: serde_json::Error) -> diesel::result::Error {
+    diesel::result::Error::SerializationError(error.into())
+}
+
 impl NewOnce {
-    /// What is stored when these tasks were added.
-    pub(in crate::store) fn kept(&self, added: &[AddedTask]) -> QueryResult<Kept> {
-        let tasks = serde_json::to_string(&Ids::of(added));
+    /// How many rows the transaction writes, about.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn rows(&self) -> usize {
+        let rows = match &self.new {
+            New::Rows(rows) => rows.len(),
+            New::Held(held) => held.rows(),
+        };
+        rows + 1
+    }
+
+    /// What is stored after this addition.
+    pub(in crate::store) fn kept(&self, addition: &Addition) -> QueryResult<Kept> {
+        let tasks = match addition {
+            Addition::Added { tasks, .. } => Some(serde_json::to_string(&Ids::of(tasks)).map_err(unwritable)?),
+            Addition::NoPredecessor(_) | Addition::PredecessorEnded(..) => None,
+        };
         Ok(Kept {
             key: self.key.key.clone(),
-            tasks: tasks.map_err(|error| diesel::result::Error::SerializationError(error.into()))?,
+            tasks,
         })
     }
 }
