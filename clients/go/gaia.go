@@ -493,7 +493,9 @@ type NewTask struct {
 	// TimeoutMS is the longest time of one attempt, in milliseconds.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
 	// UniqueKey: while a task of the theme with this key has not ended, no further one is added.
-	UniqueKey   string `json:"unique_key,omitempty"`
+	UniqueKey string `json:"unique_key,omitempty"`
+	// LimitKey: for whom the task works, such as a tenant. A limit of the method may hold for each key.
+	LimitKey    string `json:"limit_key,omitempty"`
 	Traceparent string `json:"traceparent,omitempty"`
 }
 

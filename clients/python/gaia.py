@@ -694,7 +694,7 @@ class Client:
         """Adds a task to a theme, once: each sending of the request has the same idempotency key.
 
         A program that may be restarted before it has the answer gives a key that it finds again, such as the id of the message that it
-        handles. ``more`` are further fields of a task in the HTTP API: name, max_retry, priority, run_at, timeout_ms, unique_key,
+        handles. ``more`` are further fields of a task in the HTTP API: name, max_retry, priority, run_at, timeout_ms, unique_key, limit_key,
         and after, the id of a task for which this one waits, or a list of ids.
         """
         task = {"theme": theme, "service": service, "method": method, "args": args, **more}

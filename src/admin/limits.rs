@@ -43,6 +43,11 @@ impl SetLimit {
         check_limit(&self.service, &self.method, &self.limit)
     }
 
+    /// Whether it limits this method.
+    pub(crate) fn is_of(&self, service: &str, method: &str) -> bool {
+        self.service == service && self.method == method
+    }
+
     pub(crate) fn stored(self) -> StoredLimit {
         let Self { service, method, limit } = self;
         StoredLimit { service, method, limit }
@@ -142,15 +147,14 @@ impl Admin {
     /// thousand-and-first method; [`Error::Store`].
     pub async fn set_limit(&self, set: SetLimit) -> Result<(), Error> {
         set.check()?;
-        let stored = set.stored();
         let most = usize::try_from(MOST_LIMITS).unwrap_or(usize::MAX);
         let limits = ask(&self.store, |store| async move {
             let there = store.cluster().limits().await?;
-            let is_new = |other: &StoredLimit| (&other.service, &other.method) != (&stored.service, &stored.method);
-            if there.len() >= most && there.iter().all(is_new) {
+            let is_there = there.iter().any(|other| set.is_of(&other.service, &other.method));
+            if there.len() >= most && !is_there {
                 return Ok(None);
             }
-            store.cluster().set_limit(&stored).await?;
+            store.cluster().set_limit(&set.stored()).await?;
             store.cluster().limits().await.map(Some)
         });
         let limits = limits.await?.ok_or_else(|| too_many_limits(most))?;

@@ -57,6 +57,9 @@ pub struct TaskFilter {
     /// Only this unique key, of unfinished and of finished tasks.
     #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub unique_key: Option<String>,
+    /// Only this limit key.
+    #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
+    pub limit_key: Option<String>,
     /// Only tasks that this node runs.
     #[cfg_attr(feature = "web", schema(min_length = 1, max_length = 255))]
     pub node: Option<String>,
@@ -103,6 +106,7 @@ impl TaskFilter {
             name_contains: parameters.text("name_contains"),
             ids: parameters.list("ids"),
             unique_key: parameters.text("unique_key"),
+            limit_key: parameters.text("limit_key"),
             node: parameters.text("node"),
             without_node: parameters.flag("without_node").unwrap_or(false),
             log_id: parameters.text("log_id"),
@@ -134,6 +138,7 @@ impl TaskFilter {
             ("method", &self.method),
             ("name_contains", &self.name_contains),
             ("unique_key", &self.unique_key),
+            ("limit_key", &self.limit_key),
             ("node", &self.node),
             ("log_id", &self.log_id),
             ("error_contains", &self.error_contains),
@@ -287,6 +292,8 @@ pub struct TaskSummary {
     pub waits_for: Option<WaitsFor>,
     /// See [`NewTask::unique_key`](crate::NewTask::unique_key).
     pub unique_key: Option<String>,
+    /// See [`NewTask::limit_key`](crate::NewTask::limit_key).
+    pub limit_key: Option<String>,
     /// The node that runs it.
     pub node: Option<String>,
     /// A caller asked the running task to stop.
@@ -359,6 +366,7 @@ impl TaskSummary {
             run_at: task.run_at,
             waits_for: task.waits_for,
             unique_key: task.unique_key,
+            limit_key: task.limit_key,
             node: task.node,
             cancel_requested: task.cancel_requested,
             progress: task.progress,

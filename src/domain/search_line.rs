@@ -42,12 +42,13 @@ const AGO: &str = "a length of time such as 30m, 2h, 7d or 1d 12h in quotes";
 const TIME: &str = "a time such as 2026-01-31T08:00:00Z, a date such as 2026-01-31, or how long ago, such as 2h";
 
 /// The qualifiers of a line, with the form of their values.
-const QUALIFIERS: [(&str, &str); 15] = [
+const QUALIFIERS: [(&str, &str); 16] = [
     ("status", STATUSES),
     ("theme", "names of themes, several with commas between them"),
     ("method", METHOD),
     ("id", "numbers, several with commas between them"),
     ("key", "a unique key"),
+    ("limit-key", "a limit key"),
     ("node", "the id of a node, or none for tasks that no node runs"),
     ("log", "a log id"),
     ("error", "a text"),
@@ -70,6 +71,7 @@ impl TaskFilter {
     /// | `method:Order.Create`, `method:Order.*`, `method:*.Create` | calls of a method, of a service, of a method of any service |
     /// | `id:17,18` | these tasks |
     /// | `key:order-17` | the unique key |
+    /// | `limit-key:tenant-17` | the limit key |
     /// | `node:web-1`, `node:none` | tasks that a node runs, that no node runs |
     /// | `log:0197f1-17` | the task that has run under a log id, in its last attempt or in an earlier one |
     /// | `error:"connection refused"` | errors that contain a text |
@@ -312,6 +314,7 @@ impl Reading {
         let filter = &mut self.filter;
         let condition = match name {
             "key" => &mut filter.unique_key,
+            "limit-key" => &mut filter.limit_key,
             "node" => &mut filter.node,
             "log" => &mut filter.log_id,
             "error" => &mut filter.error_contains,

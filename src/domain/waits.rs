@@ -14,7 +14,7 @@ text_enum! {
         Chain = "chain",
         /// It runs in any case.
         Batch = "batch",
-        /// It waits for no certain tasks, but until fewer tasks with its [limit key](crate::NewTask::limit_key) run.
+        /// It waits for no certain tasks, but until fewer tasks with its [limit key](crate::NewTask::limit_key) run, or more may start.
         Limit = "limit",
     }
 }
@@ -61,7 +61,7 @@ impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.unfinished, self.task) {
             _ if self.kind == WaitKind::Limit => {
-                f.write_str("waits until fewer tasks with its limit key run, or may start")
+                f.write_str("waits until fewer tasks with its limit key run, or more of them may start")
             }
             (0, _) => f.write_str("the tasks for which it waited have ended"),
             (_, Some(id)) => write!(f, "waits for task {id}"),

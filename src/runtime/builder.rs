@@ -676,16 +676,14 @@ impl GaiaBuilder {
                     .check()
                     .map_err(|faults| faults.of(&format!("the limit of {service}.{method}"))),
             );
-            let is_twice = self.limits[..at]
-                .iter()
-                .any(|other| (&other.service, &other.method) == (service, method));
+            let is_twice = self.limits[..at].iter().any(|other| other.is_of(service, method));
             faults.require(!is_twice, || format!("two limits of {service}.{method}"));
         }
         if self.configured {
             let mut further = configured::limits(&self.config, &mut faults);
             further.retain(|limit| {
-                let named = |own: &SetLimit| (&own.service, &own.method) == (&limit.service, &limit.method);
-                !self.limits.iter().any(named)
+                let mut own = self.limits.iter();
+                !own.any(|own| own.is_of(&limit.service, &limit.method))
             });
             self.limits.extend(further);
         }

@@ -94,9 +94,14 @@ pub(super) fn limits(config: &Config, faults: &mut Faults) -> Vec<SetLimit> {
         faults.require(!is_twice, || {
             format!("{place}: an earlier limit is of this method, too")
         });
-        faults.require(own.starts.is_some() == own.per_ms.is_some(), || {
-            format!("{place}: one of Starts and PerMs alone says nothing; give both, or none of them")
-        });
+        for (starts, per_ms, [count, time]) in [
+            (own.starts, own.per_ms, ["Starts", "PerMs"]),
+            (own.starts_per_key, own.per_key_ms, ["StartsPerKey", "PerKeyMs"]),
+        ] {
+            faults.require(starts.is_some() == per_ms.is_some(), || {
+                format!("{place}: one of {count} and {time} alone says nothing; give both, or none of them")
+            });
+        }
         let set = SetLimit::new(service, method, limit(own));
         faults.include(set.check().map_err(|faults| faults.of(&place)));
         set
@@ -104,18 +109,21 @@ pub(super) fn limits(config: &Config, faults: &mut Faults) -> Vec<SetLimit> {
     limits.collect()
 }
 
-/// Where half of a pace is missing, its other half is still checked.
 fn limit(own: &LimitConfig) -> Limit {
-    let has_pace = own.starts.is_some() || own.per_ms.is_some();
     Limit {
         running: own.running,
-        starts: has_pace.then(|| Pace {
-            count: own.starts.unwrap_or(1),
-            per: Duration::from_millis(own.per_ms.unwrap_or(1)),
-        }),
-        running_per_key: None,
-        starts_per_key: None,
+        starts: pace(own.starts, own.per_ms),
+        running_per_key: own.running_per_key,
+        starts_per_key: pace(own.starts_per_key, own.per_key_ms),
     }
+}
+
+/// Where half of a pace is missing, its other half is still checked.
+fn pace(starts: Option<u32>, per_ms: Option<u64>) -> Option<Pace> {
+    (starts.is_some() || per_ms.is_some()).then(|| Pace {
+        count: starts.unwrap_or(1),
+        per: Duration::from_millis(per_ms.unwrap_or(1)),
+    })
 }
 
 impl Gaia {

@@ -276,18 +276,18 @@ impl Gaia {
 
     /// Limits methods that have no limit, and reads all limits.
     async fn keep_limits(&self, limits: Vec<SetLimit>) -> Result<(), Error> {
-        let limits: Vec<StoredLimit> = limits.into_iter().map(SetLimit::stored).collect();
         let most = usize::try_from(MOST_LIMITS).unwrap_or(usize::MAX);
         let all = ask(&self.0.store, |store| async move {
             let mut there = store.cluster().limits().await?;
             for limit in limits {
-                let is_there = |other: &StoredLimit| (&other.service, &other.method) == (&limit.service, &limit.method);
+                let is_there = |other: &StoredLimit| limit.is_of(&other.service, &other.method);
                 if there.iter().any(is_there) {
                     continue;
                 }
                 if there.len() >= most {
                     return Ok(None);
                 }
+                let limit = limit.stored();
                 store.cluster().keep_limit(&limit).await?;
                 there.push(limit);
             }

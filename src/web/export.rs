@@ -197,7 +197,7 @@ fn lines(tasks: impl Iterator<Item = Shown<Task>>) -> Result<Bytes, Problem> {
     Ok(text.into())
 }
 
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 27] = [
     "id",
     "theme",
     "service",
@@ -211,6 +211,7 @@ const COLUMNS: [&str; 26] = [
     "waits_for",
     "timeout_ms",
     "unique_key",
+    "limit_key",
     "node",
     "cancel_requested",
     "progress",
@@ -260,6 +261,7 @@ fn cells(task: Shown<Task>) -> [String; COLUMNS.len()] {
         task.waits_for.map_or_else(String::new, |waits| waits.to_string()),
         number(task.timeout.map(|timeout| timeout.as_millis())),
         text(task.unique_key.unwrap_or_default()),
+        text(task.limit_key.unwrap_or_default()),
         text(task.node.unwrap_or_default()),
         task.cancel_requested.to_string(),
         number(task.progress),

@@ -39,6 +39,7 @@ pub(super) fn read(call: &mut Call) -> Asked {
         name_contains: query.text("name"),
         ids: query.list("id"),
         unique_key: query.text("unique_key"),
+        limit_key: query.text("limit_key"),
         node: query.text("node"),
         without_node: query.flag("without_node").unwrap_or(false),
         log_id: query.text("log_id"),
@@ -75,6 +76,7 @@ fn together(query: &mut Query, line: TaskFilter, single: TaskFilter) -> TaskFilt
         name_contains: one(query, "name", line.name_contains, single.name_contains),
         ids: one(query, "id", line.ids, single.ids),
         unique_key: one(query, "unique_key", line.unique_key, single.unique_key),
+        limit_key: one(query, "limit_key", line.limit_key, single.limit_key),
         node: one(query, "node", line.node, single.node),
         without_node: one(query, "without_node", line.without_node, single.without_node),
         log_id: one(query, "log_id", line.log_id, single.log_id),
@@ -108,6 +110,7 @@ pub(super) fn parameters(filter: &TaskFilter) -> Vec<(&'static str, String)> {
         ("method", &filter.method),
         ("name", &filter.name_contains),
         ("unique_key", &filter.unique_key),
+        ("limit_key", &filter.limit_key),
         ("node", &filter.node),
         ("log_id", &filter.log_id),
         ("error", &filter.error_contains),
@@ -170,6 +173,7 @@ pub(super) fn line_of(filter: &TaskFilter) -> String {
     let [created_from, created_before, ended_from, ended_before] = times.map(|time| time.map(written));
     let texts = [
         ("key", &filter.unique_key),
+        ("limit-key", &filter.limit_key),
         ("node", &filter.node),
         ("log", &filter.log_id),
         ("error", &filter.error_contains),
@@ -241,6 +245,7 @@ pub(super) mod described {
             .query("name", name(), "Only names that contain this text.")
             .query("id", several(id(), MOST_IDS), "Only these ids.")
             .query("unique_key", name(), "Only this unique key.")
+            .query("limit_key", name(), "Only this limit key.")
             .query("node", name(), "Only tasks that this node runs.")
             .query("without_node", flag(Some(false)), "Only tasks that no node runs.")
             .query("log_id", name(), "Only the task that has run under this log id, in its last attempt or in an earlier one.")
@@ -279,6 +284,7 @@ mod tests {
             name_contains: Some("C:\\ night".to_owned()),
             ids: vec![3, -1],
             unique_key: Some("order:17".to_owned()),
+            limit_key: Some("tenant 17".to_owned()),
             node: Some("none".to_owned()),
             log_id: Some("0197f1-17".to_owned()),
             error_contains: Some("a \"b\" c".to_owned()),

@@ -175,12 +175,13 @@ test('a method is limited, and its limit lifted', async () => {
   await question.locator('input[name=running]').fill('2');
   await question.locator('input[name=starts]').fill('1000');
   await question.locator('select[name=unit]').selectOption('h');
+  await question.locator('input[name=running_per_key]').fill('1');
   await question.locator('input[name=reason]').fill('as the provider asks');
   await question.locator('button.main').click();
   await shows(page.locator('.figures'), /Limit[^]*\/ 2[^]*1,000 in 1 h/);
   await menu('Methods');
   const row = page.locator('.card', { hasText: 'Limits' }).locator('tbody tr', { hasText: 'Mail.Send' });
-  await shows(row, /\/ 2[^]*1,000 in 1 h/);
+  await shows(row, /\/ 2[^]*1,000 in 1 h[^]*1 at once/);
   await confirm(row.getByRole('button', { name: 'Lift limit…' }), 'the provider has grown');
   await row.waitFor({ state: 'detached' });
 });

@@ -50,25 +50,45 @@ async fn a_limit_is_set_listed_and_removed() {
             let limit = way.json(&both).await;
             assert_eq!(
                 limit["limit"],
-                json!({"running": 5, "starts": {"count": 100, "per_ms": 60_000}})
+                json!({
+                    "running": 5, "starts": {"count": 100, "per_ms": 60_000}, "running_per_key": null, "starts_per_key": null,
+                })
             );
             // It takes the place of the whole limit.
             let pace = ["limit", "set", "邮件/v1", "..", "--starts", "1", "--per", "500ms"];
             let said = way.ends(0, &pace).await.stderr;
             assert!(said.starts_with("邮件/v1... is limited: 1 per 500 ms."), "{said}");
+            let of_keys = [
+                "limit",
+                "set",
+                "Shop",
+                "Sync",
+                "--running-per-key",
+                "2",
+                "--starts-per-key",
+                "10",
+                "--per-key",
+                "1h",
+            ];
+            let said = way.ends(0, &of_keys).await.stderr;
+            assert!(
+                said.starts_with("Shop.Sync is limited: of each key 2 at once, 10 per 1 h."),
+                "{said}"
+            );
             let listed = way.out(&["limit", "list"]).await;
             let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
             assert_eq!(
                 rows,
                 [
-                    &["METHOD", "AT", "ONCE", "USED", "STARTS", "STATE"][..],
+                    &["METHOD", "AT", "ONCE", "USED", "STARTS", "PER", "KEY", "STATE"][..],
                     &["Mail.Send", "5", "0", "100", "per", "1", "min", "free"],
+                    &["Shop.Sync", "2", "at", "once,", "10", "per", "1", "h", "free"],
                     &["邮件/v1...", "1", "per", "500", "ms", "free"],
                 ]
             );
             assert_eq!(
                 way.out(&["limit", "list", "-o", "name"]).await,
-                "Mail.Send\n邮件/v1...\n"
+                "Mail.Send\nShop.Sync\n邮件/v1...\n"
             );
             assert_eq!(way.json(&["limit", "list"]).await[0]["service"], "Mail");
 
@@ -79,10 +99,11 @@ async fn a_limit_is_set_listed_and_removed() {
                 "{}",
                 gone.stderr
             );
+            way.ends(0, &["limit", "remove", "Shop", "Sync"]).await;
             way.ends(0, &["limit", "remove", "邮件/v1", ".."]).await;
         }
         let audit = served.local().json(&["audit", "list", "--action", "limit.set"]).await;
-        assert_eq!(audit[2]["reason"], "供应商要求", "{audit}");
+        assert_eq!(audit[3]["reason"], "供应商要求", "{audit}");
         served.stop().await;
     }
 }
@@ -97,6 +118,9 @@ async fn bad_limits_are_refused() {
         &["--per", "1m"],
         &["--running", "1", "--per", "1m"],
         &["--starts", "5", "--per", "soon"],
+        &["--starts-per-key", "5"],
+        &["--starts-per-key", "5", "--per", "1m"],
+        &["--running-per-key", "5", "--per-key", "1m"],
     ] {
         let set = ["limit", "set", "Mail", "Send"];
         Way::default().ends(2, &[&set[..], words].concat()).await;
@@ -135,7 +159,8 @@ async fn a_check_says_that_a_limit_is_used_up() {
     // Through the server that runs the tasks: it follows at once.
     let gate = ["limit", "set", "Demo", "Gate"];
     let limit = ["--running", "1", "--starts", "1000", "--per", "1s"];
-    remote.ends(0, &[&gate[..], &limit].concat()).await;
+    let of_keys = ["--running-per-key", "7", "--starts-per-key", "9", "--per-key", "3s"];
+    remote.ends(0, &[&gate[..], &limit, &of_keys].concat()).await;
     for args in ["1", "2", "3"] {
         local.ends(0, &["task", "add", "demo", "Demo", "Gate", args]).await;
     }
@@ -160,8 +185,9 @@ async fn a_check_says_that_a_limit_is_used_up() {
             ),
         ] {
             let said = way.out(words).await;
-            // What helps leaves the pace as it is.
-            let raise = "do: gaia limit set Demo Gate --running 2 --starts 1000 --per 1000ms";
+            // What helps leaves the pace as it is, and the limit for keys.
+            let raise = "do: gaia limit set Demo Gate --running 2 --starts 1000 --per 1000ms \
+                         --running-per-key 7 --starts-per-key 9 --per-key 3000ms";
             assert!(said.contains(&found) && said.contains(raise), "{said}");
         }
     }
@@ -173,5 +199,51 @@ async fn a_check_says_that_a_limit_is_used_up() {
         said.contains("Demo.Gate, whose limit lets no more start than 1 per 1 d"),
         "{said}"
     );
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_check_says_that_tasks_wait_for_their_limit_keys() {
+    let served = Served::start().await;
+    let [local, remote] = served.ways();
+    let limit = [
+        "limit",
+        "set",
+        "Demo",
+        "Gate",
+        "--running",
+        "50",
+        "--running-per-key",
+        "1",
+    ];
+    remote.ends(0, &limit).await;
+    let waiting = served.waits_for_key("tenant \"17\"").await.to_string();
+    let listed = local.out(&["limit", "list"]).await;
+    assert!(
+        listed.contains("1 at once") && listed.contains("tasks of 1 key wait"),
+        "{listed}"
+    );
+    let waits = "waits until fewer tasks with its limit key run";
+    let raise = "do: gaia limit set Demo Gate --running 50 --running-per-key 2";
+    for way in served.ways() {
+        let keys = "note   tasks of 1 limit key wait to call Demo.Gate, whose limit allows each key 1 at once";
+        for words in [&["check"][..], &["check", "demo"]] {
+            let said = way.ends(0, words).await.stdout;
+            assert!(said.contains(keys) && said.contains(raise), "{said}");
+        }
+        let said = way.ends(0, &["check", &waiting]).await.stdout;
+        let others = r#"gaia task list status:running 'limit-key:"tenant \"17\""'"#;
+        assert!(
+            said.contains(&format!("note   the task {waiting} {waits}"))
+                && said.contains(raise)
+                && said.contains(others),
+            "{said}"
+        );
+        assert!(!said.contains("run-now"), "{said}");
+        way.ends(0, &["task", "list", "limit-key:\"tenant \\\"17\\\"\""]).await;
+        assert!(way.out(&["task", "list", "status:wait"]).await.contains(waits));
+        assert!(way.out(&["task", "get", &waiting]).await.contains(waits));
+    }
+    served.gate.let_pass(2);
     served.stop().await;
 }

@@ -112,6 +112,7 @@ async fn a_limit_that_a_method_has_is_left_as_it_is() {
         let limits = json!([
             { "Service": "Mail", "Method": "Send", "Running": 5, "Starts": 100, "PerMs": 60_000 },
             { "Service": "Maps", "Method": "Locate", "Running": 3 },
+            { "Service": "Shop", "Method": "Sync", "RunningPerKey": 2, "StartsPerKey": 10, "PerKeyMs": 1_000 },
         ]);
         let config = configured(&database, json!({ "Limits": limits }));
         let seen = async |serving: &Serving| -> Value {
@@ -121,14 +122,19 @@ async fn a_limit_that_a_method_has_is_left_as_it_is() {
         };
         let serving = Serving::start(&["--config", &config]).await;
         let pace = json!({"count": 100, "per_ms": 60_000});
-        let both = json!({"running": 5, "starts": pace});
-        assert_eq!(seen(&serving).await, json!([both, {"running": 3, "starts": null}]));
+        let both = json!({"running": 5, "starts": pace, "running_per_key": null, "starts_per_key": null});
+        let running =
+            |most: u32| json!({"running": most, "starts": null, "running_per_key": null, "starts_per_key": null});
+        let of_keys = json!({
+            "running": null, "starts": null, "running_per_key": 2, "starts_per_key": {"count": 10, "per_ms": 1_000},
+        });
+        assert_eq!(seen(&serving).await, json!([both, running(3), of_keys]));
         Way::database(&database.url())
             .ends(0, &["limit", "set", "Maps", "Locate", "--running", "9"])
             .await;
         serving.stop().await;
         let serving = Serving::start(&["--config", &config]).await;
-        assert_eq!(seen(&serving).await, json!([both, {"running": 9, "starts": null}]));
+        assert_eq!(seen(&serving).await, json!([both, running(9), of_keys]));
         serving.stop().await;
     }
 }
@@ -316,6 +322,13 @@ async fn bad_configurations_are_refused_before_anything_starts() {
                 "Limits[1] (Mail.Send): an earlier limit is of this method",
                 "Limits[1] (Mail.Send): one of Starts and PerMs alone says nothing",
                 "Limits[1] (Mail.Send): 0 tasks at once",
+            ],
+        ),
+        (
+            json!({"Limits": [{"Service": "Mail", "Method": "Send", "RunningPerKey": 0, "StartsPerKey": 5}]}),
+            &[
+                "Limits[0] (Mail.Send): one of StartsPerKey and PerKeyMs alone says nothing",
+                "Limits[0] (Mail.Send): 0 tasks at once",
             ],
         ),
         (

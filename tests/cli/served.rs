@@ -4,7 +4,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use gaia_actors::{
-    async_fn,
+    WaitKind, async_fn,
     logs::{KeepLogs, LogCapture},
     prelude::*,
     web::{Access, AccessToken, AdminOptions, Permission, admin},
@@ -113,6 +113,28 @@ impl Served {
             options: vec!["--server".to_owned(), self.url.clone(), "--token-file".to_owned(), file],
             ..Way::default()
         }
+    }
+
+    /// A task that waits for its limit key: another one of the key runs. `Demo.Gate` has a limit of one for each key.
+    pub async fn waits_for_key(&self, key: &str) -> i64 {
+        let mut added = Vec::new();
+        for _ in 0..2 {
+            let task = NewTask::new("Demo", "Gate").limit_key(key);
+            added.push(self.scheduler().add_task(task).await.expect("is added").id);
+        }
+        eventually("one of the tasks waits for the other", async || {
+            for id in &added {
+                let task = self.scheduler().get_task_detail(*id).await.expect("is there");
+                if task
+                    .waits_for
+                    .is_some_and(|waits_for| waits_for.kind == WaitKind::Limit)
+                {
+                    return Some(*id);
+                }
+            }
+            None
+        })
+        .await
     }
 
     pub fn scheduler(&self) -> Scheduler {

@@ -73,6 +73,8 @@ async fn arguments_and_options_reach_the_task() {
             "1h",
             "--unique-key",
             key,
+            "--limit-key",
+            "tenant 17",
             "--max-retry",
             "7",
             "--timeout",
@@ -88,10 +90,23 @@ async fn arguments_and_options_reach_the_task() {
                 &task["status"],
                 &task["timeout_ms"],
                 &task["max_retry_time"],
-                &task["unique_key"]
+                &task["unique_key"],
+                &task["limit_key"]
             ),
-            (&"Wait".into(), &90_000.into(), &7.into(), &key.into())
+            (
+                &"Wait".into(),
+                &90_000.into(),
+                &7.into(),
+                &key.into(),
+                &"tenant 17".into()
+            )
         );
+        let shown = way.out(&["task", "get", &id]).await;
+        assert!(shown.contains("limit key") && shown.contains("tenant 17"), "{shown}");
+        let found = way
+            .out(&["task", "list", "limit-key:\"tenant 17\"", "-o", "name"])
+            .await;
+        assert!(found.lines().any(|line| line == id), "{found}");
         let run_at: chrono::DateTime<chrono::Utc> =
             task["run_at"].as_str().expect("is set").parse().expect("is a time");
         let minutes = (run_at - chrono::Utc::now()).num_minutes();

@@ -120,7 +120,12 @@ async fn each_condition_finds_its_tasks() {
     let cluster = Cluster::start().await;
     let plain = cluster.add(THEME, task("Run")).await;
     let other = cluster
-        .add("other", NewTask::new("Billing", "Charge").unique_key("order-17"))
+        .add(
+            "other",
+            NewTask::new("Billing", "Charge")
+                .unique_key("order-17")
+                .limit_key("tenant-17"),
+        )
         .await;
     let named = cluster.add(THEME, task("Run").name("50%_off 订单")).await;
     let fails = cluster.add(THEME, task("Run")).await;
@@ -194,6 +199,20 @@ async fn each_condition_finds_its_tasks() {
                 ..any()
             },
             vec![other],
+        ),
+        (
+            TaskFilter {
+                limit_key: some("tenant-17"),
+                ..any()
+            },
+            vec![other],
+        ),
+        (
+            TaskFilter {
+                limit_key: some("TENANT-17"),
+                ..any()
+            },
+            vec![],
         ),
         (
             TaskFilter {

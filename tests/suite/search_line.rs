@@ -40,6 +40,7 @@ fn a_line_means_the_filter_that_it_names() {
         (r#"method:"Order.*""#, TaskFilter { service: some("Order"), method: some("*"), ..any() }),
         ("id:17,18 id:-1", TaskFilter { ids: vec![17, 18, -1], ..any() }),
         ("key:order-17,a", TaskFilter { unique_key: some("order-17,a"), ..any() }),
+        ("limit-key:\"tenant 17\"", TaskFilter { limit_key: some("tenant 17"), ..any() }),
         ("theme:mail theme:\"a, b\",订单", TaskFilter { themes: texts(&["mail", "a, b", "订单"]), ..any() }),
         ("node:web-1", TaskFilter { node: some("web-1"), ..any() }),
         ("node:none", TaskFilter { without_node: true, ..any() }),

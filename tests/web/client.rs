@@ -13,7 +13,7 @@ use gaia_actors::{
     prelude::*,
     web::{Access, AccessToken, AdminOptions, Permission, admin},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     conformance,
-    support::{Database, Gate, options},
+    support::{Database, Gate, eventually, options},
 };
 
 /// Where the API is mounted.
@@ -293,6 +293,26 @@ impl Served {
         );
         stream.write_all(head.as_bytes()).await.expect("is sent");
         stream
+    }
+
+    /// A task that waits for its limit key: another one of the key runs. `Demo.Gate` has a limit of one for each key.
+    pub async fn waits_for_key(&self, key: &str) -> i64 {
+        let task = json!({"theme": "demo", "service": "Demo", "method": "Gate", "limit_key": key}).to_string();
+        let mut added = Vec::new();
+        for _ in 0..2 {
+            let task = self.send("POST", "/tasks", &task).await.with(201);
+            added.push(task["id"].as_i64().expect("is an id"));
+        }
+        eventually("one of the tasks waits for the other", async || {
+            for id in &added {
+                let task = self.get(&format!("/tasks/{id}")).await.with(200);
+                if task["waits_for"]["kind"] == "limit" {
+                    return Some(*id);
+                }
+            }
+            None
+        })
+        .await
     }
 
     pub async fn stop(self) {

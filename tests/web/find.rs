@@ -163,14 +163,14 @@ async fn tasks_are_exported_whole_as_lines() {
 #[actix_rt::test]
 async fn tasks_are_exported_as_csv_without_formulas() {
     let served = Served::start().await;
-    for (name, args) in [
-        ("=1+1", "-5"),
-        ("@SUM(A1)", "\"a, \\\"b\\\"\""),
-        ("plain", "[1,2]"),
-        ("+aé", "{}"),
+    for (name, args, key) in [
+        ("=1+1", "-5", "null"),
+        ("@SUM(A1)", "\"a, \\\"b\\\"\"", "null"),
+        ("plain", "[1,2]", "\"tenant-17\""),
+        ("+aé", "{}", "null"),
     ] {
         let task = format!(
-            r#"{{"theme":"later","service":"A","method":"B","name":"{name}","args":{args},"priority":-3,"timeout_ms":1500}}"#
+            r#"{{"theme":"later","service":"A","method":"B","name":"{name}","args":{args},"priority":-3,"timeout_ms":1500,"limit_key":{key}}}"#
         );
         served.send("POST", "/tasks", &task).await.with(201);
     }
@@ -199,6 +199,7 @@ async fn tasks_are_exported_as_csv_without_formulas() {
         (column("timeout_ms"), column("status")),
         (vec!["1500".to_owned(); 5], vec!["Wait".to_owned(); 5])
     );
+    assert_eq!(column("limit_key"), ["", "", "tenant-17", "", ""]);
     assert_eq!(column("waits_for"), ["waits for task 1", "", "", "", ""]);
     assert!(column("create_time").iter().all(|time| time.ends_with('Z')));
     // A file without tasks has its head.

@@ -17,15 +17,22 @@ async fn a_limit_is_set_listed_replaced_and_removed() {
     let served = Served::start().await;
     assert_eq!(served.get("/limits").await.with(200), json!({"limits": []}));
     let path = "/limits/Mail/Send";
-    let both = json!({"running": 5, "starts": {"count": 100, "per_ms": 60_000}});
-    let set = served.send("PUT", path, &both.to_string()).await.with(200);
-    let expected = json!({"service": "Mail", "method": "Send", "limit": both, "slots": 0, "waits": false});
+    let all = json!({
+        "running": 5, "starts": {"count": 100, "per_ms": 60_000},
+        "running_per_key": 2, "starts_per_key": {"count": 10, "per_ms": 1_000},
+    });
+    let set = served.send("PUT", path, &all.to_string()).await.with(200);
+    let expected =
+        json!({"service": "Mail", "method": "Send", "limit": all, "slots": 0, "waits": false, "waiting_keys": 0});
     assert_eq!(set, expected);
     assert_eq!(served.get("/limits").await.with(200), json!({"limits": [expected]}));
 
-    let because = r#"{"running":2,"reason":"the provider is slow"}"#;
+    let because = r#"{"running":2,"running_per_key":1,"reason":"the provider is slow"}"#;
     let replaced = served.send("PUT", path, because).await.with(200);
-    assert_eq!(replaced["limit"], json!({"running": 2, "starts": null}));
+    assert_eq!(
+        replaced["limit"],
+        json!({"running": 2, "starts": null, "running_per_key": 1, "starts_per_key": null})
+    );
     let entry = newest(&served).await;
     assert_eq!(
         (&entry["action"], &entry["target"], &entry["theme"], &entry["reason"]),
@@ -39,7 +46,9 @@ async fn a_limit_is_set_listed_replaced_and_removed() {
     );
     let changes = json!([
         {"field": "running", "from": 5, "to": 2},
+        {"field": "running_per_key", "from": 2, "to": 1},
         {"field": "starts", "from": {"count": 100, "per_ms": 60_000}, "to": null},
+        {"field": "starts_per_key", "from": {"count": 10, "per_ms": 1_000}, "to": null},
     ]);
     assert_eq!(entry["changes"], changes);
 
@@ -50,7 +59,10 @@ async fn a_limit_is_set_listed_replaced_and_removed() {
         (
             &json!("limit.remove"),
             &json!("Mail.Send"),
-            &json!([{"field": "running", "from": 2, "to": null}]),
+            &json!([
+                {"field": "running", "from": 2, "to": null},
+                {"field": "running_per_key", "from": 1, "to": null},
+            ]),
             &json!("done")
         )
     );
@@ -109,20 +121,27 @@ async fn every_fault_of_a_limit_is_in_one_answer() {
     };
     let long = "x".repeat(1_000);
     let path = format!("/limits/{long}/{long}");
-    let all = faults(&path, r#"{"running":0,"starts":{"count":0,"per_ms":0}}"#).await;
-    for (fault, expected) in all.iter().zip([
-        "service ",
-        "method ",
-        "0 tasks at once: 1 to 1000000 may run",
-        "0 starts: 1 to 1000000",
-        "starts in 0ns: the time is 1 ms to 366 days",
-    ]) {
-        assert!(fault.starts_with(expected), "{fault}");
+    for half in ["", "_per_key"] {
+        let body = format!(r#"{{"running{half}":0,"starts{half}":{{"count":0,"per_ms":0}}}}"#);
+        let all = faults(&path, &body).await;
+        for (fault, expected) in all.iter().zip([
+            "service ",
+            "method ",
+            "0 tasks at once: 1 to 1000000 may run",
+            "0 starts: 1 to 1000000",
+            "starts in 0ns: the time is 1 ms to 366 days",
+        ]) {
+            assert!(fault.starts_with(expected), "{fault}");
+        }
+        assert_eq!(all.len(), 5, "{all:?}");
     }
-    assert_eq!(all.len(), 5, "{all:?}");
     for (body, expected) in [
         ("{}", "the limit limits nothing"),
         (r#"{"running":null,"starts":null}"#, "the limit limits nothing"),
+        (
+            r#"{"running_per_key":null,"starts_per_key":null}"#,
+            "the limit limits nothing",
+        ),
         (r#"{"running":1000001}"#, "1000001 tasks at once"),
         (r#"{"starts":{"count":1,"per_ms":18446744073709551615}}"#, "starts in "),
         (r#"{"running":-1}"#, "invalid value: integer `-1`"),
@@ -195,5 +214,26 @@ async fn a_limit_says_how_much_of_it_is_used() {
         (limit["slots"] == 0 && limit["waits"] == false).then_some(())
     })
     .await;
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_limit_for_keys_says_for_how_many_keys_tasks_wait() {
+    let served = Served::start().await;
+    let path = "/limits/Demo/Gate";
+    served.send("PUT", path, r#"{"running_per_key":1}"#).await.with(200);
+    let second = served.waits_for_key("tenant 1").await;
+    let third = served.waits_for_key("tenant 2").await;
+    let waiting = async || served.get("/limits").await.with(200)["limits"][0]["waiting_keys"].clone();
+    eventually("tasks of two keys wait", async || (waiting().await == 2).then_some(())).await;
+    for (id, key) in [(second, "tenant 1"), (third, "tenant 2")] {
+        let task = served.get(&format!("/tasks/{id}")).await.with(200);
+        assert_eq!(
+            (&task["limit_key"], &task["run_at"], &task["waits_for"]["kind"]),
+            (&json!(key), &Value::Null, &json!("limit"))
+        );
+    }
+    served.gate.let_pass(4);
+    eventually("no task waits any more", async || (waiting().await == 0).then_some(())).await;
     served.stop().await;
 }

@@ -187,7 +187,7 @@ async fn each_route_answers_as_described() {
         send("GET", path, "").await;
     }
     // Tasks that end in every way, and some that wait.
-    let echo = r#"{"theme":"demo","service":"Demo","method":"Echo","args":{"n":1},"unique_key":"one","timeout_ms":60000,"retry_delay_ms":5}"#;
+    let echo = r#"{"theme":"demo","service":"Demo","method":"Echo","args":{"n":1},"unique_key":"one","limit_key":"tenant-17","timeout_ms":60000,"retry_delay_ms":5}"#;
     let id = value("POST", "/tasks?wait_ms=60000", echo).await["id"].to_string();
     let failed = r#"{"theme":"demo","service":"Demo","method":"Fail","max_retry":0}"#;
     let failed = value("POST", "/tasks?wait_ms=60000", failed).await["id"].to_string();
@@ -268,7 +268,8 @@ async fn each_route_answers_as_described() {
     }
     send("POST", "/themes/demo/resume", "").await;
 
-    let limit = r#"{"running":5,"starts":{"count":100,"per_ms":60000},"reason":"the provider is slow"}"#;
+    let limit = r#"{"running":5,"starts":{"count":100,"per_ms":60000},"running_per_key":2,
+        "starts_per_key":{"count":10,"per_ms":60000},"reason":"the provider is slow"}"#;
     send("PUT", "/limits/Demo/Echo", limit).await;
     send("GET", "/limits", "").await;
     send("DELETE", "/limits/Demo/Echo", "").await;

@@ -241,7 +241,9 @@ async fn a_method_is_limited_and_its_limit_lifted() {
     let limit = served.get("/limits").await.with(200)["limits"][0]["limit"].clone();
     assert_eq!(
         limit,
-        json!({"running": 2, "starts": {"count": 1000, "per_ms": 120_000}})
+        json!({
+            "running": 2, "starts": {"count": 1000, "per_ms": 120_000}, "running_per_key": null, "starts_per_key": null,
+        })
     );
     for n in 0..3 {
         served.add_task("demo", "Gate", json!(n)).await;
@@ -300,7 +302,10 @@ async fn a_method_is_limited_and_its_limit_lifted() {
     has_all(&served.sees("/methods").await, &["5 in 2 min"]);
     set("3", "").await.leads_to();
     let limit = served.get("/limits").await.with(200)["limits"][0]["limit"].clone();
-    assert_eq!(limit, json!({"running": 3, "starts": null}));
+    assert_eq!(
+        limit,
+        json!({"running": 3, "starts": null, "running_per_key": null, "starts_per_key": null})
+    );
     for bad in ["", "0", "many", "-1", "1000001"] {
         set(bad, "").await.html(422);
     }
@@ -311,6 +316,95 @@ async fn a_method_is_limited_and_its_limit_lifted() {
     has_none(&served.sees("/methods").await, &["Limits"]);
     has_all(&served.sees("/audit").await, &["Lift the limit of a method"]);
     served.gate.let_pass(3);
+    served.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_limit_for_keys_is_set_and_shown() {
+    let served = Served::start().await;
+    let method = "methods?service=Demo&method=Gate";
+    let set = async |running: &str, starts: &str| {
+        let fields = [
+            ("back", method),
+            ("running", ""),
+            ("starts", ""),
+            ("per", "1"),
+            ("unit", "min"),
+            ("running_per_key", running),
+            ("starts_per_key", starts),
+            ("per_key", "3"),
+            ("unit_per_key", "h"),
+            ("reason", ""),
+        ];
+        served.post(OPERATOR, "/limits/Demo/Gate", &fields).await.leads_to();
+        served.get("/limits").await.with(200)["limits"][0]["limit"].clone()
+    };
+    assert_eq!(
+        set("1", "2000").await,
+        json!({
+            "running": null, "starts": null, "running_per_key": 1, "starts_per_key": {"count": 2000, "per_ms": 10_800_000},
+        })
+    );
+    let page = served.sees("/methods").await;
+    has_all(
+        &page,
+        &[
+            "<h2>Limits</h2>",
+            "Per limit key",
+            ">1 at once<",
+            "2,000 in 3 h",
+            "value=\"2000\"",
+            "<option value=\"h\" selected>",
+        ],
+    );
+    has_none(&page, &["wait</span>"]);
+    let first = served.waits_for_key("tenant-1").await;
+    eventually("tasks of one key wait", async || {
+        let page = served.sees("/methods").await;
+        page.contains("tasks of 1 key wait").then_some(())
+    })
+    .await;
+    served.waits_for_key("tenant-2").await;
+    eventually("tasks of two keys wait", async || {
+        let page = served.sees(&format!("/{method}")).await;
+        page.contains("tasks of 2 keys wait").then_some(())
+    })
+    .await;
+    has_all(
+        &served.sees(&format!("/{method}")).await,
+        &["<dt>Per limit key</dt>", "<dd>1 at once<", "2,000 in 3 h"],
+    );
+    has_none(&served.sees(&format!("/{method}")).await, &["<dt>Limit</dt>"]);
+    has_all(
+        &served.sees_in_chinese("/methods").await,
+        &[
+            ">每个限流键<",
+            "同时 1 个",
+            "每 3 小时 2,000 个",
+            "2 个键有任务在等待",
+            "每个限流键同时执行",
+        ],
+    );
+
+    let waits = "waits until fewer tasks with its limit key run";
+    has_all(&served.sees("/tasks?limit_key=tenant-1").await, &[waits]);
+    has_none(&served.sees("/tasks?limit_key=tenant-3").await, &[waits]);
+    let page = served.sees(&format!("/tasks/{first}")).await;
+    has_all(
+        &page,
+        &[waits, "<dt>Limit key</dt>", "tasks?limit_key=tenant-1", ">tenant-1</a>"],
+    );
+    // It would only wait again.
+    has_none(&page, &["/run_now", "9999"]);
+    has_all(
+        &served.sees_in_chinese(&format!("/tasks/{first}")).await,
+        &["等待同一限流键的任务减少", "<dt>限流键</dt>"],
+    );
+
+    // Blank fields: any number.
+    assert_eq!(set("3", "").await["starts_per_key"], Value::Null);
+    has_none(&served.sees("/methods").await, &["2,000 in 3 h"]);
+    served.gate.let_pass(4);
     served.stop().await;
 }
 

@@ -175,6 +175,7 @@ async fn tasks_are_found_page_by_page() {
             "unique_key=none&node=a&error=x&log_id=x-1&ended_from=2000-01-01T00:00:00Z",
             0,
         ),
+        ("limit_key=none", 0),
     ] {
         let page = served.get(&format!("/tasks?{query}")).await.with(200);
         assert_eq!(page["tasks"].as_array().map(Vec::len), Some(found), "{query}: {page}");

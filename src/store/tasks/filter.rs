@@ -41,6 +41,9 @@ macro_rules! by_texts_and_times {
         if let Some(key) = &filter.unique_key {
             query = query.filter(asynctasks::unique_key.eq(key));
         }
+        if let Some(key) = &filter.limit_key {
+            query = query.filter(asynctasks::limit_key.eq(key));
+        }
         if let Some(log_id) = $log_id {
             let earlier = asynctask_exec_row::table
                 .filter(asynctask_exec_row::task_id.eq(asynctasks::id))

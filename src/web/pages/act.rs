@@ -261,17 +261,31 @@ pub(super) const UNITS: [(&str, u32); 5] = [
     ("d", 86_400_000),
 ];
 
-/// A limit. Without a number of starts their time says nothing.
 fn limit(fields: &mut Query) -> Result<Value, Problem> {
-    let (running, starts) = (number(fields, "running")?, number(fields, "starts")?);
-    let (per, unit) = (fields.text("per").unwrap_or_default(), fields.text("unit"));
-    let Some(count) = starts else {
-        return Ok(json!({ "running": running, "starts": null }));
+    Ok(json!({
+        "running": number(fields, "running")?,
+        "starts": pace(fields, "starts", "per", "unit")?,
+        "running_per_key": number(fields, "running_per_key")?,
+        "starts_per_key": pace(fields, "starts_per_key", "per_key", "unit_per_key")?,
+    }))
+}
+
+/// How many may start in a time. Without their number the time says nothing.
+fn pace(
+    fields: &mut Query,
+    starts: &'static str,
+    per: &'static str,
+    unit: &'static str,
+) -> Result<Option<Value>, Problem> {
+    let count = number(fields, starts)?;
+    let (time, unit) = (fields.text(per).unwrap_or_default(), fields.text(unit));
+    let Some(count) = count else {
+        return Ok(None);
     };
     let unit = UNITS.iter().find(|(code, _)| unit.as_deref() == Some(*code));
     let (_, unit) = unit.ok_or_else(|| Problem::invalid(vec![Fault::of("the form holds no unit of time")]))?;
-    let per_ms = whole("per", per.trim())?.saturating_mul(i64::from(*unit));
-    Ok(json!({ "running": running, "starts": { "count": count, "per_ms": per_ms } }))
+    let per_ms = whole(per, time.trim())?.saturating_mul(i64::from(*unit));
+    Ok(Some(json!({ "count": count, "per_ms": per_ms })))
 }
 
 pub(super) fn whole(name: &str, text: &str) -> Result<i64, Problem> {

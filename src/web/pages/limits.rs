@@ -34,6 +34,7 @@ pub(super) fn card(view: &View, limits: &[&MethodLimit]) -> Markup {
                     th scope="col" { (words.method) }
                     th scope="col" { (words.at_once) }
                     th scope="col" { (words.starts) }
+                    th scope="col" { (words.per_limit_key) }
                     th scope="col" { span.visually-hidden { (words.action) } }
                 } }
                 tbody {
@@ -42,6 +43,11 @@ pub(super) fn card(view: &View, limits: &[&MethodLimit]) -> Markup {
                             td.lead { (method_link(view, None, &limit.service, &limit.method)) }
                             td.nowrap data-label=(words.at_once) { (at_once(limit)) " " (waits(view, limit)) }
                             td.nowrap data-label=(words.starts) { (pace(view, limit)) }
+                            td data-label=(words.per_limit_key) {
+                                @if !limit.limit.is_of_keys() { span.faint { "–" } }
+                                @for part in per_key(view, limit) { div.nowrap { (part) } }
+                                (keys_wait(view, limit))
+                            }
                             td { div.actions.end { (buttons(view, (&limit.service, &limit.method), Some(limit))) } }
                         }
                     }
@@ -77,18 +83,50 @@ fn waits(view: &View, limit: &MethodLimit) -> Markup {
     html! { @if limit.waits { span.tag.warn { (view.words.tasks_wait) } } }
 }
 
+/// What holds for the tasks with one limit key, in words.
+fn per_key(view: &View, limit: &MethodLimit) -> Vec<String> {
+    let words = view.words;
+    let running = limit
+        .limit
+        .running_per_key
+        .map(|most| (words.running_at_once)(most.into()));
+    let starts = limit
+        .limit
+        .starts_per_key
+        .map(|Pace { count, per }| (words.pace)(count.into(), per));
+    running.into_iter().chain(starts).collect()
+}
+
+/// For how many keys tasks wait.
+fn keys_wait(view: &View, limit: &MethodLimit) -> Markup {
+    html! { @if limit.waiting_keys > 0 { span.tag.warn { ((view.words.keys_wait)(limit.waiting_keys)) } } }
+}
+
 /// The limit among the figures of its method.
 pub(super) fn figure(view: &View, limit: &MethodLimit) -> Markup {
     let has_slots = limit.limit.running.is_some();
     html! {
-        div {
-            dt { (view.words.limit) }
-            dd {
-                @if has_slots { (at_once(limit)) }
-                @if limit.limit.starts.is_some() {
-                    @if has_slots { small { (pace(view, limit)) } } @else { (pace(view, limit)) }
+        @if limit.limit.is_of_method() {
+            div {
+                dt { (view.words.limit) }
+                dd {
+                    @if has_slots { (at_once(limit)) }
+                    @if limit.limit.starts.is_some() {
+                        @if has_slots { small { (pace(view, limit)) } } @else { (pace(view, limit)) }
+                    }
+                    @if limit.waits { small { (waits(view, limit)) } }
                 }
-                @if limit.waits { small { (waits(view, limit)) } }
+            }
+        }
+        @if limit.limit.is_of_keys() {
+            div {
+                dt { (view.words.per_limit_key) }
+                dd {
+                    @for (at, part) in per_key(view, limit).iter().enumerate() {
+                        @if at == 0 { (part) } @else { small { (part) } }
+                    }
+                    @if limit.waiting_keys > 0 { small { (keys_wait(view, limit)) } }
+                }
             }
         }
     }
@@ -130,25 +168,42 @@ pub(super) fn buttons(view: &View, (service, method): (&str, &str), limit: Optio
 
 fn fields(view: &View, limit: Option<Limit>) -> Markup {
     let words = view.words;
-    let running = limit.and_then(|limit| limit.running);
-    let starts = limit.and_then(|limit| limit.starts);
-    let per = starts.map(|pace| in_unit(pace.per));
-    let unit = per.map_or("min", |(_, unit)| unit);
     html! {
-        label { (words.at_once) " – " (words.blank_is_any)
-            input type="number" name="running" min="1" max="1000000" inputmode="numeric" value=[running];
+        (count(view, words.at_once, "running", limit.and_then(|limit| limit.running)))
+        (pace_fields(view, words.starts_count, ["starts", "per", "unit"], limit.and_then(|limit| limit.starts)))
+        (count(view, words.at_once_of_key, "running_per_key", limit.and_then(|limit| limit.running_per_key)))
+        (pace_fields(
+            view,
+            words.starts_of_key,
+            ["starts_per_key", "per_key", "unit_per_key"],
+            limit.and_then(|limit| limit.starts_per_key),
+        ))
+    }
+}
+
+fn count(view: &View, label: &str, name: &str, value: Option<u32>) -> Markup {
+    html! {
+        label { (label) " – " (view.words.blank_is_any)
+            input type="number" name=(name) min="1" max="1000000" inputmode="numeric" value=[value];
         }
-        label { (words.starts_count) " – " (words.blank_is_any)
-            input type="number" name="starts" min="1" max="1000000" inputmode="numeric" value=[starts.map(|pace| pace.count)];
-        }
+    }
+}
+
+/// How many may start, in how many of which unit.
+fn pace_fields(view: &View, label: &str, [starts, per, unit]: [&str; 3], pace: Option<Pace>) -> Markup {
+    let words = view.words;
+    let time = pace.map(|pace| in_unit(pace.per));
+    let chosen = time.map_or("min", |(_, unit)| unit);
+    html! {
+        (count(view, label, starts, pace.map(|pace| pace.count)))
         div.pair {
             label { (words.starts_per)
-                input type="number" name="per" min="1" inputmode="numeric" value=(per.map_or(1, |(number, _)| number));
+                input type="number" name=(per) min="1" inputmode="numeric" value=(time.map_or(1, |(number, _)| number));
             }
             label { (words.time_unit)
-                select name="unit" {
+                select name=(unit) {
                     @for ((code, _), name) in UNITS.iter().zip(words.time_units) {
-                        option value=(code) selected[*code == unit] { (name) }
+                        option value=(code) selected[*code == chosen] { (name) }
                     }
                 }
             }

@@ -16,7 +16,7 @@ use super::{
     view::View,
 };
 use crate::{
-    domain::{ActionOnTask, ExecRecord, Page as RecordPage, Task, TaskStatus},
+    domain::{ActionOnTask, ExecRecord, Page as RecordPage, Task, TaskStatus, WaitKind},
     line,
     web::{call::Call, permission::Permission, problem::Problem, redact::Shown, tasks},
 };
@@ -71,7 +71,7 @@ fn head(view: &View, task: &Task) -> Markup {
     }
 }
 
-// ---- what may be done ----
+// ---- actions ----
 
 fn actions(view: &View, task: &Task) -> Markup {
     let words = view.words;
@@ -94,7 +94,7 @@ fn actions(view: &View, task: &Task) -> Markup {
         action.button(view)
     };
     html! {
-        @if is_possible(ActionOnTask::RunNow, Permission::Retry) && (task.run_at.is_some() || task.waits_for.is_some()) {
+        @if is_possible(ActionOnTask::RunNow, Permission::Retry) && may_be_brought_forward(task) {
             (button("task.run_now", "run_now", words.run_now, None))
         }
         @if is_possible(ActionOnTask::Retry, Permission::Retry) { (button("task.retry", "retry", words.retry, None)) }
@@ -105,6 +105,14 @@ fn actions(view: &View, task: &Task) -> Markup {
             (button("task.delete", "delete", words.delete, Some("tasks")))
         }
     }
+}
+
+/// Whether it could run sooner. Who waits for fewer tasks with its limit key would only wait again.
+fn may_be_brought_forward(task: &Task) -> bool {
+    task.run_at.is_some()
+        || task
+            .waits_for
+            .is_some_and(|waits_for| waits_for.kind != WaitKind::Limit)
 }
 
 // ---- its life ----
@@ -194,13 +202,13 @@ fn progress(view: &View, task: &Task) -> Markup {
     }
 }
 
-// ---- what it is ----
+// ---- facts ----
 
 fn facts(view: &View, task: &Task) -> Markup {
     let words = view.words;
     let nothing = || html! { span.faint { "–" } };
     let has_ended = task.last_run_end_time.is_some();
-    let same_key = |key: &str| view.to(&with_query("tasks", &[("unique_key", key)]));
+    let same_key = |name: &str, key: &str| view.to(&with_query("tasks", &[(name, key)]));
     html! {
         dl.facts.tight {
             dt { (words.id) } dd.mono { (task.id) }
@@ -224,7 +232,9 @@ fn facts(view: &View, task: &Task) -> Markup {
             dd { @match task.timeout { Some(timeout) => (lasting(view, timeout)), None => span.faint { (words.own_timeout) } } }
             dt { (words.node) } dd { @match &task.node { Some(node) => (node_link(view, node)), None => (nothing()) } }
             dt { (words.unique_key) }
-            dd { @match &task.unique_key { Some(key) => a.mono href=(same_key(key)) { (key) }, None => (nothing()) } }
+            dd { @match &task.unique_key { Some(key) => a.mono href=(same_key("unique_key", key)) { (key) }, None => (nothing()) } }
+            dt { (words.limit_key) }
+            dd { @match &task.limit_key { Some(key) => a.mono href=(same_key("limit_key", key)) { (key) }, None => (nothing()) } }
             dt { (words.trace) }
             dd { @match trace_of(task) { Some(trace) => span.mono { (trace) }, None => (nothing()) } }
             dt { (words.log_id) }

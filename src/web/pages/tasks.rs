@@ -13,7 +13,7 @@ use super::{
     words::Words,
 };
 use crate::{
-    domain::{BulkAction, SearchedTo, TaskFilter, TaskStatus, TaskSummary, WaitsFor, without},
+    domain::{BulkAction, SearchedTo, TaskFilter, TaskStatus, TaskSummary, WaitKind, WaitsFor, without},
     web::{
         call::Call,
         filter, operations,
@@ -431,7 +431,7 @@ pub(super) fn named(words: &Words, name: &str) -> Markup {
     html! { @match name.trim() { "" => { span.faint { (words.none) } } name => (name) } }
 }
 
-/// For which tasks the task waits, or when it runs next, or since when it could run: that is when its row was last changed.
+/// For what the task waits, or when it runs next, or since when it could run: that is when its row was last changed.
 pub(super) fn due(view: &View, status: TaskStatus, waits_for: Option<WaitsFor>, at: Option<DateTime<Utc>>) -> Markup {
     html! {
         @match (status, waits_for, at) {
@@ -446,6 +446,7 @@ pub(super) fn due(view: &View, status: TaskStatus, waits_for: Option<WaitsFor>, 
 fn waits(view: &View, waits_for: WaitsFor) -> Markup {
     html! {
         @match waits_for.task {
+            _ if waits_for.kind == WaitKind::Limit => (view.words.waits_for_key),
             Some(id) => { (view.words.waits_for_task) " " a href=(view.to(&format!("tasks/{id}"))) { (id) } }
             None => ((view.words.waits_for_tasks)(waits_for.unfinished, waits_for.total)),
         }

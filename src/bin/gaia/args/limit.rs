@@ -10,6 +10,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   gaia limit set Mail Send --running 5
   gaia limit set Mail Send --running 5 --starts 100 --per 1m --reason 'as the provider asks'
+  gaia limit set Mail Send --running 50 --running-per-key 5
   gaia limit list
   gaia limit remove Mail Send";
 
@@ -44,7 +45,7 @@ pub struct SetLimit {
     #[command(flatten)]
     pub method: MethodRef,
     /// How many of its tasks may run at once in the whole cluster
-    #[arg(long, value_name = "N", required_unless_present = "starts")]
+    #[arg(long, value_name = "N", required_unless_present_any = ["starts", "running_per_key", "starts_per_key"])]
     pub running: Option<u32>,
     /// How many of its tasks may start in the time that --per names
     #[arg(long, value_name = "N", requires = "per")]
@@ -52,6 +53,15 @@ pub struct SetLimit {
     /// The time in which so many may start: seconds, or with units, such as 500ms, 1m, 24h
     #[arg(long, value_name = "TIME", requires = "starts", value_parser = parse::duration)]
     pub per: Option<Duration>,
+    /// How many of its tasks with the same limit key may run at once in the whole cluster
+    #[arg(long, value_name = "N")]
+    pub running_per_key: Option<u32>,
+    /// How many of its tasks with the same limit key may start in the time that --per-key names
+    #[arg(long, value_name = "N", requires = "per_key")]
+    pub starts_per_key: Option<u32>,
+    /// The time in which so many of each key may start: seconds, or with units, such as 500ms, 1m, 24h
+    #[arg(long, value_name = "TIME", requires = "starts_per_key", value_parser = parse::duration)]
+    pub per_key: Option<Duration>,
     #[command(flatten)]
     pub reason: Reason,
 }

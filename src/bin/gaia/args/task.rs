@@ -13,7 +13,7 @@ use super::{
 const SEARCH: &str = "\
 A search line has parts with blanks between them, all of which must be met:
   status:failed,retry   theme:mail   method:Order.Create   method:Order.*   id:17,18
-  key:order-17   node:web-1   node:none   log:0197f1-17   error:\"connection refused\"
+  key:order-17   limit-key:tenant-17   node:web-1   node:none   log:0197f1-17   error:\"connection refused\"
   older:2h   newer:7d   created-from:2026-01-31   ended-before:2h   words of the name
 
 Examples:
@@ -37,7 +37,7 @@ const ADD: &str = "\
 Examples:
   gaia task add demo Demo Echo '{\"order\": 17}'
   echo '{\"order\": 17}' | gaia task add demo Demo Echo - --wait
-  gaia task add demo Demo Echo --in 1h --unique-key order-17
+  gaia task add demo Demo Echo --in 1h --unique-key order-17 --limit-key tenant-17
   gaia task add demo Demo Echo --after 1
   gaia task add demo --batch tasks.jsonl";
 
@@ -131,7 +131,7 @@ pub struct AddTask {
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
     pub args: Option<String>,
     /// Adds the tasks of a file, all or none: one JSON object in each line, as for POST /tasks/batch; - for the standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "method", "args", "name", "unique_key", "priority", "max_retry", "retry_delay", "timeout", "run_at", "delay", "after", "wait"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "method", "args", "name", "unique_key", "limit_key", "priority", "max_retry", "retry_delay", "timeout", "run_at", "delay", "after", "wait"])]
     pub batch: Option<PathBuf>,
     /// A name for people
     #[arg(long)]
@@ -139,6 +139,9 @@ pub struct AddTask {
     /// Adds nothing while an unfinished task of the theme has this key
     #[arg(long, value_name = "KEY")]
     pub unique_key: Option<String>,
+    /// For whom the task works, such as a tenant: a limit of its method may hold for each key
+    #[arg(long, value_name = "KEY")]
+    pub limit_key: Option<String>,
     /// Tasks with a higher priority go first
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub priority: Option<i32>,

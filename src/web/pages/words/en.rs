@@ -138,8 +138,10 @@ pub(super) const WORDS: Words = Words {
     due_at: "Due",
     waits_for_task: "waits for task",
     waits_for_tasks: |unfinished, total| format!("waits for {unfinished} of {total} tasks"),
+    waits_for_key: "waits until fewer tasks with its limit key run",
     timeout: "Timeout",
     unique_key: "Unique key",
+    limit_key: "Limit key",
     trace: "Trace",
     log_id: "Log id",
     progress: "Progress",
@@ -195,6 +197,7 @@ pub(super) const WORDS: Words = Words {
         ),
         ("id:17,18", "these tasks"),
         ("key:order-17", "the unique key"),
+        ("limit-key:tenant-17", "the limit key"),
         (
             "node:web-1",
             "tasks that a node runs; node:none for those without a node",
@@ -278,7 +281,7 @@ pub(super) const WORDS: Words = Words {
         "theme.resize" => "How many workers is each node to have? With 0 no node begins a run.",
         "node.resize" => "How many workers is this node to have? It holds until the node stops.",
         "limit.set" => {
-            "How many of its tasks may run at once in the whole cluster, and how many may start in a time? Others wait."
+            "How many of its tasks may run at once in the whole cluster, and how many may start in a time: of all, and of those with the same limit key? Others wait."
         }
         "limit.remove" => "Lift this limit? Tasks that wait for it start as soon as workers are free.",
         "node.drain" => {
@@ -481,6 +484,14 @@ pub(super) const WORDS: Words = Words {
     time_units: UNITS,
     pace: |count, per| format!("{} in {}", grouped(count), in_units(per, UNITS, " ")),
     tasks_wait: "tasks wait",
+    per_limit_key: "Per limit key",
+    running_at_once: |most| format!("{} at once", grouped(most)),
+    keys_wait: |keys| match keys {
+        1 => "tasks of 1 key wait".to_owned(),
+        _ => format!("tasks of {} keys wait", grouped(keys)),
+    },
+    at_once_of_key: "At once, of each limit key",
+    starts_of_key: "Starts, of each limit key",
     set_limit: "Set limit",
     lift_limit: "Lift limit",
     blank_is_any: "blank: any number",

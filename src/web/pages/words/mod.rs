@@ -141,8 +141,10 @@ pub(super) struct Words {
     pub(super) waits_for_task: &'static str,
     /// How many tasks have not ended, of how many.
     pub(super) waits_for_tasks: fn(u64, u64) -> String,
+    pub(super) waits_for_key: &'static str,
     pub(super) timeout: &'static str,
     pub(super) unique_key: &'static str,
+    pub(super) limit_key: &'static str,
     pub(super) trace: &'static str,
     pub(super) log_id: &'static str,
     pub(super) progress: &'static str,
@@ -365,6 +367,12 @@ pub(super) struct Words {
     pub(super) time_units: [&'static str; 5],
     pub(super) pace: fn(u64, Duration) -> String,
     pub(super) tasks_wait: &'static str,
+    pub(super) per_limit_key: &'static str,
+    pub(super) running_at_once: fn(u64) -> String,
+    /// For how many keys tasks wait.
+    pub(super) keys_wait: fn(u64) -> String,
+    pub(super) at_once_of_key: &'static str,
+    pub(super) starts_of_key: &'static str,
     pub(super) set_limit: &'static str,
     pub(super) lift_limit: &'static str,
     pub(super) blank_is_any: &'static str,

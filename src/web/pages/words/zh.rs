@@ -124,8 +124,10 @@ pub(super) const WORDS: Words = Words {
     due_at: "计划执行",
     waits_for_task: "等待任务",
     waits_for_tasks: |unfinished, total| format!("等待 {total} 个任务中的 {unfinished} 个"),
+    waits_for_key: "等待同一限流键的任务减少",
     timeout: "超时",
     unique_key: "唯一键",
+    limit_key: "限流键",
     trace: "Trace ID",
     log_id: "日志编号",
     progress: "进度",
@@ -181,6 +183,7 @@ pub(super) const WORDS: Words = Words {
         ),
         ("id:17,18", "指定编号的任务"),
         ("key:order-17", "唯一键"),
+        ("limit-key:tenant-17", "限流键"),
         ("node:web-1", "该节点正在执行的任务；node:none 表示不在任何节点上"),
         ("log:0197f1-17", "某次执行（最近一次或更早）使用该日志编号的任务"),
         ("night run", "名称包含该文本的任务"),
@@ -265,7 +268,9 @@ pub(super) const WORDS: Words = Words {
         "theme.pause" => "确定暂停该主题？已开始的执行会继续完成，各节点不再开始新的执行。",
         "theme.resize" => "每个节点应有多少 Worker？为 0 时各节点不再开始新的执行。",
         "node.resize" => "该节点应有多少 Worker？节点停止前有效。",
-        "limit.set" => "整个集群里该方法最多同时执行多少个任务，一段时间内最多开始多少个？超出的任务排队等待。",
+        "limit.set" => {
+            "整个集群里该方法最多同时执行多少个任务，一段时间内最多开始多少个？也可以对每个限流键（如租户）分别限制。超出的任务排队等待。"
+        }
         "limit.remove" => "确定解除限流？等待的任务会在有空闲 Worker 时立即执行。",
         "node.drain" => {
             "将该节点的 Worker 数设为 0？已开始的执行会继续完成；重新设置或节点重启之前，该节点不再开始新的执行。"
@@ -455,6 +460,11 @@ pub(super) const WORDS: Words = Words {
     time_units: UNITS,
     pace: |count, per| format!("每 {} {} 个", in_units(per, UNITS, " "), grouped(count)),
     tasks_wait: "有任务在等待",
+    per_limit_key: "每个限流键",
+    running_at_once: |most| format!("同时 {} 个", grouped(most)),
+    keys_wait: |keys| format!("{} 个键有任务在等待", grouped(keys)),
+    at_once_of_key: "每个限流键同时执行",
+    starts_of_key: "每个限流键的开始数",
     set_limit: "设置限流",
     lift_limit: "解除限流",
     blank_is_any: "留空表示不限",

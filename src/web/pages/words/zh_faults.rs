@@ -115,6 +115,7 @@ pub(super) const FAULTS: &[Row] = &[
     ),
     ("numbers, several with commas between them", "数字，多个以逗号分隔"),
     ("a unique key", "唯一键"),
+    ("a limit key", "限流键"),
     (
         "the id of a node, or none for tasks that no node runs",
         "节点编号；none 表示不在任何节点上的任务",

@@ -4,7 +4,7 @@ use super::finding::{Findings, word};
 use crate::{
     api::{Api, Fields},
     commands::{
-        limit::{self, at_once, pace},
+        limit::{self, at_once, at_once_per_key, pace, per_key, waiting_keys},
         method,
     },
     exit::{Exit, Result},
@@ -21,8 +21,11 @@ async fn seen(api: &Api) -> Result<Vec<Fields>> {
 
 /// Of all methods.
 pub async fn look_at_all(api: &Api, findings: &mut Findings) -> Result<()> {
-    for limit in seen(api).await?.iter().filter(|limit| limit.flag("waits")) {
-        holds_up(findings, limit, &format!("due tasks call {}", method::name(limit)));
+    for limit in seen(api).await? {
+        if limit.flag("waits") {
+            holds_up(findings, &limit, &format!("due tasks call {}", method::name(&limit)));
+        }
+        keys_wait(findings, &limit);
     }
     Ok(())
 }
@@ -47,6 +50,9 @@ pub async fn of_theme(api: &Api, findings: &mut Findings, theme: &str) -> Result
             let calls = words::counted(due, "due task calls", "due tasks call");
             holds_up(findings, limit, &format!("{calls} {called}"));
         }
+        if of_method.is_some() {
+            keys_wait(findings, limit);
+        }
     }
     Ok(())
 }
@@ -59,6 +65,32 @@ pub async fn of_task(api: &Api, findings: &mut Findings, task: &Fields) -> Resul
         holds_up(findings, limit, &what);
     }
     Ok(())
+}
+
+/// What to do about a task that waits until fewer tasks with its limit key run.
+pub async fn of_key(api: &Api, task: &Fields) -> Result<Vec<String>> {
+    let called = method::name(task);
+    let limits = seen(api).await?;
+    let limit = limits.iter().find(|limit| method::name(limit) == called);
+    let key = task.text("limit_key").replace('\\', "\\\\").replace('"', "\\\"");
+    let others = format!(
+        "gaia task list status:running {}",
+        word(&format!("limit-key:\"{key}\""))
+    );
+    Ok(limit.and_then(raised_per_key).into_iter().chain(Some(others)).collect())
+}
+
+/// Tasks of the method wait until fewer tasks with their limit key run. These tasks are not due: no worker could take them.
+fn keys_wait(findings: &mut Findings, limit: &Fields) {
+    let (Some(keys), Some(per_key)) = (waiting_keys(limit), per_key(limit)) else {
+        return;
+    };
+    let called = method::name(limit);
+    let keys = words::counted(keys, "limit key", "limit keys");
+    let text = format!("tasks of {keys} wait to call {called}, whose limit allows each key {per_key}");
+    let listed = "gaia limit list".to_owned();
+    let helps: Vec<String> = raised_per_key(limit).into_iter().chain(Some(listed)).collect();
+    findings.note(text, &helps.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 /// The limit holds tasks up, or may do so.
@@ -80,15 +112,36 @@ fn holds_up(findings: &mut Findings, limit: &Fields, what: &str) {
     }
 }
 
-/// The command that lets twice as many tasks run at once, and leaves the pace as it is.
+/// The command that lets twice as many tasks run at once, and leaves the rest of the limit as it is.
 fn raised(limit: &Fields, most: i64) -> String {
+    command(limit, Some(most.saturating_mul(2)), at_once_per_key(limit))
+}
+
+/// The same of each limit key. `None`: any number of a key may run at once, and only their pace holds them up.
+fn raised_per_key(limit: &Fields) -> Option<String> {
+    let most = at_once_per_key(limit)?;
+    Some(command(limit, at_once(limit), Some(most.saturating_mul(2))))
+}
+
+/// The command that sets how many may run at once, and leaves the paces as they are.
+fn command(limit: &Fields, at_once: Option<i64>, at_once_per_key: Option<i64>) -> String {
     let (service, method) = (word(&limit.text("service")), word(&limit.text("method")));
-    let starts = limit.object("limit").and_then(|limit| limit.object("starts"));
-    let pace = starts.and_then(|starts| Some((starts.int("count")?, starts.int("per_ms")?)));
-    let pace = pace.map(|(count, per_ms)| format!(" --starts {count} --per {per_ms}ms"));
-    format!(
-        "gaia limit set {service} {method} --running {}{}",
-        most.saturating_mul(2),
-        pace.unwrap_or_default()
-    )
+    let number = |option: &str, number: Option<i64>| number.map(|number| format!("{option} {number}"));
+    let pace = |field: &str, [count, per]: [&str; 2]| {
+        let starts = limit.object("limit")?.object(field)?;
+        Some(format!(
+            "{count} {} {per} {}ms",
+            starts.int("count")?,
+            starts.int("per_ms")?
+        ))
+    };
+    let options = [
+        number("--running", at_once),
+        pace("starts", ["--starts", "--per"]),
+        number("--running-per-key", at_once_per_key),
+        pace("starts_per_key", ["--starts-per-key", "--per-key"]),
+    ];
+    let words = ["gaia limit set".to_owned(), service, method];
+    let words: Vec<String> = words.into_iter().chain(options.into_iter().flatten()).collect();
+    words.join(" ")
 }

@@ -132,10 +132,17 @@ async fn waiting(api: &Api, findings: &mut Findings, task: &Fields, status: &str
         );
     }
     if let Some(waits_for) = waits_for(task) {
-        findings.note(
-            format!("the task {id} {waits_for}, and is not due before"),
-            &[&format!("gaia task run-now {id}")],
-        );
+        let text = format!("the task {id} {waits_for}, and is not due before");
+        match task
+            .object("waits_for")
+            .is_some_and(|waits| waits.text("kind") == "limit")
+        {
+            true => {
+                let helps = limit::of_key(api, task).await?;
+                findings.note(text, &helps.iter().map(String::as_str).collect::<Vec<_>>());
+            }
+            false => findings.note(text, &[&format!("gaia task run-now {id}")]),
+        }
         return Ok(());
     }
     let due: Option<DateTime<Utc>> = task.time("run_at").filter(|at| *at > api.now());

@@ -28,6 +28,8 @@ struct NewTask {
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    limit_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_retry: Option<u32>,
@@ -63,6 +65,7 @@ async fn one(session: &Session, api: &Api, add: &AddTask, service: &str, method:
         args,
         name: add.name.clone(),
         unique_key: add.unique_key.clone(),
+        limit_key: add.limit_key.clone(),
         priority: add.priority,
         max_retry: add.max_retry,
         retry_delay_ms: add.retry_delay.map(|delay| delay.as_millis()),

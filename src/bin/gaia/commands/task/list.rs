@@ -36,6 +36,7 @@ pub const SHEET: Sheet = Sheet {
         })
         .for_wide(),
         Column::whole("UNIQUE KEY", |task, _| Cell::of(task, "unique_key")).for_wide(),
+        Column::whole("LIMIT KEY", |task, _| Cell::of(task, "limit_key")).for_wide(),
         Column::whole("NODE", |task, _| Cell::of(task, "node")).for_wide(),
         Column::whole("LOG ID", |task, _| Cell::of(task, "log_id")).for_wide(),
     ],
@@ -92,7 +93,7 @@ fn note(task: &Fields, view: &View) -> Cell {
     }
 }
 
-/// For which tasks the task waits.
+/// For what the task waits.
 pub fn waits_for(task: &Fields) -> Option<String> {
     let waits_for: WaitsFor = task.get("waits_for")?;
     Some(waits_for.to_string())
