@@ -483,6 +483,63 @@ async fn a_long_backlog_of_one_key_keeps_no_other_waiting_for_long() {
     gaia.stop().await.expect("stops");
 }
 
+/// Where the slots of the method are used up, scanners wait for them.
+#[actix_rt::test]
+async fn scanners_rest_while_no_slot_is_free() {
+    let database = Database::fresh();
+    let tenants = Tenants::held();
+    let gaia = node(&database, THEME, &tenants)
+        .handler("Demo", "Noop", async_fn(async |_, (): ()| Ok::<_, TaskError>(())))
+        .limit("Demo", "Work", Limit::running(1).and_running_per_key(5))
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    add(&gaia, THEME, "acme", 10).await;
+    tenants.run("acme", 1).await;
+    let before = demo.status().await.expect("answers").scans;
+    for _ in 0..20 {
+        let passes = demo.add_task(NewTask::new("Demo", "Noop")).await.expect("is added").id;
+        assert_eq!(ended(&demo, passes).await.status, TaskStatus::Success);
+    }
+    let scans = demo.status().await.expect("answers").scans - before;
+    assert!(scans < 100, "{scans} claims");
+    tenants.let_pass(10);
+    tenants.end("acme", 10).await;
+    assert_eq!(tenants.of("acme").most, 1);
+    gaia.stop().await.expect("stops");
+}
+
+/// Many tasks are released at once where a limit is raised by much.
+#[actix_rt::test]
+async fn a_limit_that_is_raised_by_much_releases_all() {
+    let database = Database::fresh();
+    let tenants = Tenants::held();
+    let gaia = node(&database, THEME, &tenants)
+        .limit("Demo", "Work", Limit::running_per_key(1))
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    add(&gaia, THEME, "acme", 1_500).await;
+    eventually("all others to wait", async || {
+        (database.number("SELECT COUNT(*) FROM gaia_aside WHERE released = 0") == 1_499).then_some(())
+    })
+    .await;
+    let admin = gaia.admin();
+    admin.set_limit(limit(Limit::running_per_key(100_000))).await.expect("is set");
+    eventually("all to be released", async || {
+        (database.number("SELECT COUNT(*) FROM gaia_aside WHERE released = 0") == 0).then_some(())
+    })
+    .await;
+    tenants.let_pass(1_500);
+    tenants.end("acme", 1_500).await;
+    let counts = demo.count_by_status().await.expect("counts");
+    assert_eq!(counts[&TaskStatus::Wait], 0);
+    nothing_is_left(&database).await;
+    gaia.stop().await.expect("stops");
+}
+
 #[actix_rt::test]
 async fn a_key_that_makes_no_sense_is_refused() {
     let database = Database::fresh();
