@@ -527,7 +527,10 @@ async fn a_limit_that_is_raised_by_much_releases_all() {
     })
     .await;
     let admin = gaia.admin();
-    admin.set_limit(limit(Limit::running_per_key(100_000))).await.expect("is set");
+    admin
+        .set_limit(limit(Limit::running_per_key(100_000)))
+        .await
+        .expect("is set");
     eventually("all to be released", async || {
         (database.number("SELECT COUNT(*) FROM gaia_aside WHERE released = 0") == 0).then_some(())
     })

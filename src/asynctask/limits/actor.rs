@@ -9,7 +9,7 @@ use std::{
 use actix::{Actor, AsyncContext, Context, WrapFuture};
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 
-use super::{Limits, Question, Time, limited::RETRY};
+use super::{Limits, Question, RETRY, Time};
 use crate::{
     asynctask::runtime::{ThemeRuntime, ThemeRuntimes},
     registry::MethodName,

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::{Inner, Time, limited::RETRY};
+use super::{Inner, RETRY, Time};
 use crate::{
     registry::MethodName,
     store::{KEYS, KeyTask, SettleKeys, SettledKeys},

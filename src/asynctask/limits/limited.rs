@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Time, Waiter, keys::Keys};
+use super::{RETRY, Time, Waiter, keys::Keys};
 use crate::{
     domain::Limit,
     registry::MethodName,
@@ -36,9 +36,6 @@ const LOOK_AT_NONE: Duration = Duration::from_secs(3);
 
 /// For how long a process may go on using more than its part of the slots while others wait.
 const TURN: Duration = Duration::from_secs(1);
-
-/// The pause after a question without an answer.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Limited {

@@ -37,6 +37,9 @@ use crate::{
     store::{Held, KeyOfMethod, KeyTask, Settle, SettleKeys, Settled, SettledKeys, Store, StoreError, StoredLimit},
 };
 
+/// The pause after a question without an answer.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Cloneable handle on the limits and permits of this process.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits(Arc<Inner>);

@@ -148,7 +148,7 @@ impl ClusterStore<'_> {
             key: String::new(),
         });
         let same_service = gaia_keys::service.eq(&service);
-        let same_method = same_service.clone().and(gaia_keys::method.eq(&method));
+        let same_method = same_service.and(gaia_keys::method.eq(&method));
         let rows: Vec<(AnyText, AnyText, AnyText)> = on_backend!(conn, |conn| {
             gaia_keys::table
                 .filter(
