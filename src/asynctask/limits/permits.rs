@@ -27,6 +27,10 @@ pub(crate) struct Permit {
     name: Arc<MethodName>,
     generation: u64,
     /// The leave of the task's key.
+    #[cfg_attr(
+        not(feature = "web"),
+        expect(dead_code, reason = "it gives its slot back when it is dropped")
+    )]
     key: Option<KeyPermit>,
     has_started: bool,
     /// Another has the slot now.

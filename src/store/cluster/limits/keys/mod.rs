@@ -167,6 +167,7 @@ impl ClusterStore<'_> {
     }
 
     /// Takes slots from the claim of a remote worker, since runs of these keys have ended: one for each key of the list.
+    #[cfg(feature = "web")]
     pub(crate) async fn free_remote_keys(
         &self,
         mark: &str,
