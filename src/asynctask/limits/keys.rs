@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,6 +30,8 @@ pub(super) struct Keys {
     running: HashMap<Arc<str>, usize>,
     /// Keys of which the database does not know the number, or of which tasks may be released.
     changed: BTreeSet<Arc<str>>,
+    /// The last of them about which a question was made.
+    last_changed: Arc<str>,
     /// The same of the question that is under way.
     asked: BTreeSet<Arc<str>>,
     /// Slots that go over to the claims of remote workers, with the marks of the claims.
@@ -93,6 +96,7 @@ impl Keys {
         Self {
             running: HashMap::new(),
             changed: BTreeSet::new(),
+            last_changed: "".into(),
             asked: BTreeSet::new(),
             moving: Vec::new(),
             under_way: Vec::new(),
@@ -197,6 +201,12 @@ impl Keys {
         (is_due.then_some(self.not_before), reading)
     }
 
+    fn next_changed(&self) -> Option<Arc<str>> {
+        let behind = (Bound::Excluded(&self.last_changed), Bound::Unbounded);
+        let next = self.changed.range::<Arc<str>, _>(behind).next();
+        next.or_else(|| self.changed.first()).cloned()
+    }
+
     /// Makes a question about these tasks, and about keys of which the database is to know. The gate is closed.
     pub(super) fn ask(
         &mut self,
@@ -217,9 +227,12 @@ impl Keys {
         let mut keys: BTreeSet<Arc<str>> = due.take(KEYS).collect();
         keys.extend(tasks.iter().map(|task| Arc::from(&*task.key)));
         keys.extend(self.moving.iter().map(|(key, ..)| Arc::clone(key)));
+        // The next question goes on behind the last key of this one.
         while keys.len() < KEYS
-            && let Some(key) = self.changed.pop_first()
+            && let Some(key) = self.next_changed()
         {
+            self.changed.remove(&key);
+            self.last_changed = Arc::clone(&key);
             keys.insert(key);
         }
         for key in &keys {
