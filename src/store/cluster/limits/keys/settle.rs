@@ -243,7 +243,11 @@ impl<'a> Work<'a> {
     /// The keys of which tasks are released, and how many: no more than one transaction should. Then the keys of which more are to be.
     fn to_release(&self) -> (Vec<(&'a str, usize)>, Vec<&'a str>) {
         let (mut now, mut later, mut room) = (Vec::new(), Vec::new(), RELEASED);
-        let mut keys: Vec<_> = self.keys.iter().filter(|(_, of_key)| of_key.share.release > 0).collect();
+        let mut keys: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(_, of_key)| of_key.share.release > 0)
+            .collect();
         // Each time another key comes first.
         let first = usize::try_from(self.settle.now).unwrap_or(0) % keys.len().max(1);
         keys.rotate_left(first);
