@@ -15,7 +15,7 @@ const MOST: u32 = 2;
 const LONGEST: i64 = 1_500;
 
 /// One task of each of so many keys runs at once.
-const KEYS: usize = 3;
+const KEYS: usize = 2;
 
 pub fn limit(builder: GaiaBuilder) -> GaiaBuilder {
     builder.limit("Demo", METHOD, Limit::running(MOST).and_running_per_key(1))
