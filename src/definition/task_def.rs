@@ -225,7 +225,9 @@ impl<A, R> TaskDef<A, R> {
 
     fn registration(self, handler: impl Into<Endpoint>) -> Registration {
         let check = self.new_task().check_of_theme(self.theme);
-        Registration::new(self.service, self.method, handler).defined(self.theme, check)
+        // A method without a theme may be there for jobs alone.
+        let theme = (self.theme != DEFAULT_THEME).then_some(self.theme);
+        Registration::new(self.service, self.method, handler).defined(theme, check)
     }
 
     // ---- tasks ----

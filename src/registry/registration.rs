@@ -34,10 +34,10 @@ impl Registration {
     }
 
     /// The handler of a definition, whose check has had this result.
-    pub(crate) fn defined(self, theme: &'static str, check: Result<(), InvalidInput>) -> Self {
+    pub(crate) fn defined(self, theme: Option<&'static str>, check: Result<(), InvalidInput>) -> Self {
         let of_definition = |faults: InvalidInput| faults.of(&format!("definition {:?}", self.name.to_string()));
         Self {
-            theme: Some(theme),
+            theme,
             check: check.map_err(of_definition),
             ..self
         }
