@@ -91,7 +91,7 @@ async fn a_migration_that_was_killed_half_way_is_taken_up_where_it_stopped() {
         store.check_schema().await.expect("is complete");
         let indexes = "SELECT COUNT(DISTINCT index_name) FROM information_schema.statistics \
                        WHERE table_schema = DATABASE() AND index_name LIKE 'gaia\\_%'";
-        assert_eq!(database.number(indexes), 22);
+        assert_eq!(database.number(indexes), 24);
     }
 }
 
