@@ -240,8 +240,7 @@ impl Work {
         } else if self.limits.0.looks_at_all_keys.load(Ordering::Relaxed) {
             self.limits.request_read();
         }
-        let mine = mine.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-        let over_of_mine = self.limits.0.methods_without_keys(&mine);
+        let over_of_mine = self.limits.0.methods_without_keys(mine.iter().map(|(key, _)| key));
         for method in over.into_iter().chain(over_of_dead).chain(over_of_mine) {
             if self.freeing.insert(method.clone()) {
                 self.under_way.push(self.free_aside(method).boxed_local());

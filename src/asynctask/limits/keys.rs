@@ -50,7 +50,7 @@ pub(super) struct Keys {
     pub(super) is_asking: bool,
     not_before: Instant,
     /// A question had no answer: no claim takes tasks of the method until another has one.
-    blocked_until: Option<Instant>,
+    is_blocked: bool,
 }
 
 /// The leave of a task's key. When it is dropped, another task of the key may run.
@@ -106,7 +106,7 @@ impl Keys {
             has_claim: false,
             is_asking: false,
             not_before: Instant::now(),
-            blocked_until: None,
+            is_blocked: false,
         }
     }
 
@@ -116,12 +116,12 @@ impl Keys {
     }
 
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked_until.is_some()
+        self.is_blocked
     }
 
     pub(super) fn block(&mut self) {
-        let until = Instant::now() + RETRY.mul_f64(1.0 + fastrand::f64());
-        (self.blocked_until, self.not_before) = (Some(until), until);
+        self.is_blocked = true;
+        self.not_before = Instant::now() + RETRY.mul_f64(1.0 + fastrand::f64());
     }
 
     /// A task of the key has ended.
@@ -279,7 +279,7 @@ impl Keys {
                 0
             };
         }
-        (self.not_before, self.blocked_until) = (Instant::now() + PAUSE, None);
+        (self.not_before, self.is_blocked) = (Instant::now() + PAUSE, false);
         self.changed.extend(settled.again.iter().map(|key| Arc::from(&**key)));
         self.paced
             .extend(settled.next.iter().map(|(key, next)| (Arc::from(&**key), *next)));

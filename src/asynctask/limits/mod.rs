@@ -481,13 +481,13 @@ impl Inner {
     }
 
     /// The methods of these keys that have no limit of keys.
-    fn methods_without_keys(&self, keys: &[KeyOfMethod]) -> BTreeSet<(String, String)> {
+    fn methods_without_keys<'a>(&self, keys: impl IntoIterator<Item = &'a KeyOfMethod>) -> BTreeSet<(String, String)> {
         let methods = self.methods();
         let of_keys = |key: &&KeyOfMethod| {
             let limited = methods.get(&name(&key.service, &key.method));
             limited.is_some_and(|limited| limited.limit.is_of_keys())
         };
-        let over = keys.iter().filter(|key| !of_keys(key));
+        let over = keys.into_iter().filter(|key| !of_keys(key));
         over.map(|key| (key.service.clone(), key.method.clone())).collect()
     }
 
