@@ -27,6 +27,10 @@ fn peak(node: &NodeProcess) -> u64 {
     kilobytes.parse::<u64>().expect("is a number") >> 10
 }
 
+fn is_mysql(database: &Database) -> bool {
+    database.url().starts_with("mysql")
+}
+
 /// How often all rows are copied. SQLite, which needs less memory, writes each row anew for each change.
 fn copies(database: &Database) -> u32 {
     if database.is_on_a_server() { 6 } else { 5 }
@@ -36,14 +40,18 @@ fn copies(database: &Database) -> u32 {
 #[actix_rt::test]
 async fn long_arguments_are_read_when_there_is_room_for_them() {
     let database = Database::fresh();
-    // MySQL's driver keeps buffers as large as the largest rows, one for each connection.
-    let copies = copies(&database) + u32::from(database.url().starts_with("mysql"));
+    // MySQL's driver keeps buffers as large as the largest rows, one for each connection: more rows, but shorter ones, since that server reads
+    // the long columns of a row for each change of it.
+    let copies = copies(&database) + u32::from(is_mysql(&database));
     let count = 1 << copies;
+    let length = if is_mysql(&database) {
+        MAX_ARG_BYTES / 2
+    } else {
+        MAX_ARG_BYTES
+    };
     let client = database.builder().start().await.expect("starts");
     let demo = client.scheduler(THEME).expect("is a theme");
-    demo.add_task(task("Noop").args(&text(MAX_ARG_BYTES)))
-        .await
-        .expect("is added");
+    demo.add_task(task("Noop").args(&text(length))).await.expect("is added");
     for _ in 0..copies {
         let columns = "system_name, service_name, method_name, task_name, arg, task_status, create_time, update_time";
         database.execute(&format!(
@@ -56,7 +64,7 @@ async fn long_arguments_are_read_when_there_is_room_for_them() {
         (usize::try_from(done) == Ok(count)).then_some(())
     })
     .await;
-    let (peak, all) = (peak(&node), (count * MAX_ARG_BYTES) as u64 >> 20);
+    let (peak, all) = (peak(&node), (count * length) as u64 >> 20);
     assert!(peak < all, "{peak} MB, of {all} MB of arguments");
     node.stop();
     client.stop().await.expect("stops");
@@ -89,9 +97,11 @@ async fn jobs_with_long_arguments_are_claimed_a_few_at_a_time() {
         (usize::try_from(database.number(done)) == Ok(count)).then_some(())
     })
     .await;
-    // A claim of all fires would have all arguments three times: of the jobs, of the records and of the runs.
+    // A claim of all fires would have all arguments three times: of the jobs, of the records and of the runs. MySQL's driver keeps buffers as
+    // large as the largest statements, one for each connection.
     let (peak, all) = (peak(&node), (count * BYTES) as u64 >> 20);
-    assert!(peak < 2 * all, "{peak} MB, of {all} MB of arguments");
+    let most = if is_mysql(&database) { 5 * all / 2 } else { 2 * all };
+    assert!(peak < most, "{peak} MB, of {all} MB of arguments");
     node.stop();
     client.stop().await.expect("stops");
 }
