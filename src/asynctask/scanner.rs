@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     discovery::look_and_rest,
     limits::{ClaimPermits, Leave, Waiter},
-    pool::{Dispatch, GetRoom, Room, WorkerPool},
+    pool::{CaughtUp, Dispatch, GetRoom, Room, WorkerPool},
     run::Run,
     serving::{follow_registry, look_for_unserved},
     theme::ThemeContext,
@@ -263,7 +263,7 @@ impl ScannerActor {
                     None => scan.open.into_iter().for_each(UnansweredClaim::answered),
                 }
                 if took_all {
-                    self.wake.caught_up_to(seen);
+                    self.pool.do_send(CaughtUp(seen));
                 }
                 next
             }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{CHECK_INTERVAL, Room, WorkerPool};
 use crate::{
-    asynctask::{run::Run, worker::Idle},
+    asynctask::{run::Run, wake::WakeSnapshot, worker::Idle},
     registry::MethodName,
     run::{Gate, GateChange},
 };
@@ -16,6 +16,12 @@ use crate::{
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::asynctask) struct Dispatch(pub(in crate::asynctask) Vec<Arc<Run>>);
+
+/// The scan that began in this state has taken all due tasks. Follows the [`Dispatch`] of these tasks, so that no task that is added gets
+/// their worker.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::asynctask) struct CaughtUp(pub(in crate::asynctask) WakeSnapshot);
 
 /// How many tasks of these methods (`None`: of all) may be claimed now. If the answer is nothing, or urgent tasks only, the pool rings the
 /// wake when it has room for more.
@@ -83,6 +89,14 @@ impl Handler<Dispatch> for WorkerPool {
 
     fn handle(&mut self, Dispatch(runs): Dispatch, ctx: &mut Context<Self>) {
         self.dispatch(runs, ctx);
+    }
+}
+
+impl Handler<CaughtUp> for WorkerPool {
+    type Result = ();
+
+    fn handle(&mut self, CaughtUp(seen): CaughtUp, _: &mut Context<Self>) {
+        self.caught_up = Some(seen);
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use actix::{Addr, AsyncContext, Context};
 use tokio::sync::oneshot;
 
-pub(super) use messages::{CancelRun, Dispatch, GetPoolSnapshot, GetRoom, Reserve, Resize, StopWork};
+pub(super) use messages::{CancelRun, CaughtUp, Dispatch, GetPoolSnapshot, GetRoom, Reserve, Resize, StopWork};
 
 use buffer::Buffer;
 pub(super) use room::Room;
@@ -24,7 +24,7 @@ use super::{
     run::{Run, Stop},
     theme::ThemeContext,
     throughput::{MeanDurations, Throughput},
-    wake::Wake,
+    wake::{Wake, WakeSnapshot},
     worker::{Start, WorkerActor},
 };
 use crate::{
@@ -65,6 +65,9 @@ pub(super) struct WorkerPool {
     idle: Vec<u64>,
     /// More workers start after a pause.
     starts_more: bool,
+    /// The state in which the last scan began that took all due tasks. As long as it lasts, a task that is added overtakes no other, as far as
+    /// this process knows.
+    caught_up: Option<WakeSnapshot>,
     /// How many idle workers are reserved for tasks that are about to be added.
     reserved: usize,
     next_id: u64,
@@ -126,6 +129,7 @@ impl WorkerPool {
             workers: HashMap::new(),
             idle: Vec::new(),
             starts_more: false,
+            caught_up: None,
             reserved: 0,
             next_id: 0,
             buffer: Buffer::default(),
@@ -325,7 +329,10 @@ impl WorkerPool {
     /// Reserves an idle worker for a task that is about to be added, if no task waits that should come before it.
     fn reserve(&mut self) -> bool {
         let idle = self.idle.len().min(self.target);
-        let may = self.gate.is_open() && self.buffer.is_empty() && idle > self.reserved && self.wake.caught_up();
+        let may = self.gate.is_open()
+            && self.buffer.is_empty()
+            && idle > self.reserved
+            && self.caught_up == Some(self.wake.snapshot());
         self.reserved += usize::from(may);
         may
     }
