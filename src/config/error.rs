@@ -25,9 +25,19 @@ pub(super) fn name(text: &str) -> &str {
 
 /// The known name most like `key`; `None` if none is like it.
 pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    most_like(key, known, LEAST_LIKENESS)
+}
+
+/// The known name that `key` is, but for a slip of the fingers.
+pub(super) fn slip<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    const LIKENESS_OF_A_SLIP: f64 = 0.8;
+    most_like(key, known, LIKENESS_OF_A_SLIP)
+}
+
+fn most_like<'a>(key: &str, known: &[&'a str], least: f64) -> Option<&'a str> {
     let key = key.to_ascii_lowercase();
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&key, &name.to_ascii_lowercase());
     let known = known.iter().map(|name| (*name, likeness(name)));
     let (name, likeness) = known.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (likeness >= LEAST_LIKENESS).then_some(name)
+    (likeness >= least).then_some(name)
 }

@@ -2,20 +2,20 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    Config, ConfigError,
+    Config, ConfigError, databases,
     error::name,
     shape::{PREFIX, check_keys, put, shape, to_value},
-    strict::Strict,
+    strict,
 };
 
 impl Config {
-    /// Reads a JSON file, and not the environment.
+    /// Reads a JSON file, and not the environment. The file may hold comments, and commas behind the last entry.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file cannot be read, is not JSON, or has an unknown key or a value that does not fit.
+    /// [`ConfigError`] if the file cannot be read, is not JSON, or has an unknown key in a section of this crate or a value that does not fit.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
@@ -28,9 +28,7 @@ impl Config {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let value = serde_json::from_str(text);
-        let Strict(value) = value.map_err(|error| ConfigError::new(unreadable(&error)))?;
-        build(value, std::iter::empty())
+        build(strict::read(text)?, std::iter::empty())
     }
 
     /// The defaults, with the settings of the environment put over them.
@@ -48,7 +46,9 @@ impl Config {
     pub fn with_env(&self) -> Result<Self, ConfigError> {
         // A variable whose name or value is not Unicode is no setting of this crate.
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        build(to_value(self)?, std::env::vars_os().filter_map(text))
+        let mut config = build(to_value(self)?, std::env::vars_os().filter_map(text))?;
+        config.left_alone.clone_from(&self.left_alone);
+        Ok(config)
     }
 
     /// Checks rules that the types cannot express. The fields are public, so every start of a node checks again.
@@ -77,8 +77,7 @@ impl Config {
                 )));
             }
         }
-        self.http.check()?;
-        self.async_task_url().map(drop)
+        self.http.check()
     }
 }
 
@@ -93,7 +92,9 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
             put(&mut value, &shape, &name, &text)?;
         }
     }
-    check_keys(&value, &shape, "")?;
+    let left_alone = check_keys(&value, &shape)?;
+    databases::to_urls(&mut value)?;
+    name_databases(&mut value);
     let mut config: Config = serde_path_to_error::deserialize(value).map_err(|error| {
         ConfigError::new(format!(
             "{}: {}",
@@ -105,14 +106,33 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
         let name = config.async_task.mysql.clone();
         config.databases.insert(name, url);
     }
+    config.left_alone = left_alone;
     config.check()?;
+    // Without an entry, the database may still come from the environment, or from the builder.
+    if !config.databases.is_empty() {
+        config.async_task_url()?;
+    }
     Ok(config)
 }
 
-fn unreadable(error: &serde_json::Error) -> String {
-    match error.is_data() {
-        true => error.to_string(),
-        false => format!("it is not JSON: {error}"),
+/// A file that names a database gets no entry of `Databases` by default, and where only one of two sections names a database, it is the
+/// other's, too.
+fn name_databases(value: &mut Value) {
+    let named = |section: &str| value.get(section).and_then(|section| section.get("Mysql")).cloned();
+    let (tasks, jobs) = (named("AsyncTask"), named("Framework"));
+    if tasks.is_none() && jobs.is_none() {
+        return;
+    }
+    if value.get("Databases").is_none() {
+        value["Databases"] = Value::Object(Map::new());
+    }
+    let (section, name) = match (tasks, jobs) {
+        (Some(name), None) => ("Framework", name),
+        (None, Some(name)) => ("AsyncTask", name),
+        _ => return,
+    };
+    if value.get(section).is_none_or(Value::is_object) {
+        value[section]["Mysql"] = name;
     }
 }
 
@@ -142,12 +162,98 @@ mod tests {
 
     #[test]
     fn the_guides_file_is_read() {
-        let config = with(
-            r#"{"AsyncTask": {"Mysql": "default"}, "Framework": {"Mysql": "default"}, "Jobs": {"BanEnvList": ["test", "local"]}}"#,
-            &[],
-        )
-        .expect("is good");
+        let json = r#"{
+            "AsyncTask": {"Mysql": "default"},
+            "Framework": { "Mysql": "default" }, /* its section has more */
+            "Jobs": {
+                "BanEnvList": ["test", "local"],  // environments without jobs
+            },
+        }"#;
+        let config = Config::from_json(json).expect("is good");
         assert_eq!(config.jobs.ban_env_list, ["test", "local"]);
+        // It does not say where the database is.
+        let text = config.async_task_url().expect_err("has no Databases").to_string();
+        assert!(
+            text.contains("AsyncTask.Mysql names the database \"default\"") && text.contains("DATABASE_URL"),
+            "{text}"
+        );
+        let value = to_value(&config).expect("is JSON");
+        let variable = ("DATABASE_URL".to_owned(), "mysql://h/shop".to_owned());
+        let config = build(value, std::iter::once(variable)).expect("is good");
+        assert_eq!(
+            (config.async_task_url(), config.jobs_url()),
+            (Ok("mysql://h/shop"), Ok("mysql://h/shop"))
+        );
+    }
+
+    #[test]
+    fn a_file_of_the_field_is_read() {
+        let json = r#"{
+            "Debug": false,
+            "Framework": {
+                "Mysql": "user:s3cret@tcp(127.0.0.1:3306)/shop?parseTime=true&loc=Local",
+                "Redis": {"Address": "127.0.0.1:6379"}
+            },
+            "Server": {"Port": ":8080"},
+            "Jobs": {"BanEnvList": ["development", "ci"]}
+        }"#;
+        let config = Config::from_json(json).expect("is good");
+        let url = "user:s3cret@tcp(127.0.0.1:3306)/shop?parseTime=true&loc=Local";
+        assert_eq!((config.jobs_url(), config.async_task_url()), (Ok(url), Ok(url)));
+        assert_eq!(config.left_alone(), ["Debug", "Framework.Redis", "Server"]);
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let again = config.with_env().expect("is good");
+        assert_eq!(again.left_alone(), config.left_alone());
+        let text = config.strict().expect_err("has more").to_string();
+        assert!(
+            text.starts_with("configuration: unknown key Debug, known here are "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_entry_of_databases_may_be_an_object() {
+        let url = |entry: &str| {
+            let config = with(&format!(r#"{{"Databases": {{"default": {entry}}}}}"#), &[]);
+            config
+                .map(|config| config.databases["default"].clone())
+                .map_err(|error| error.to_string())
+        };
+        for (entry, expected) in [
+            (r#"{"Url": "sqlite:a.db"}"#, "sqlite:a.db"),
+            (r#"{"dsn": "u:p@tcp(h)/d"}"#, "u:p@tcp(h)/d"),
+            (
+                r#"{"Host": "db", "Port": 3306, "User": "ann", "Password": "p@s/s", "Database": "shop", "Params": "tls=true"}"#,
+                "mysql://ann:p%40s%2Fs@db:3306/shop?tls=true",
+            ),
+            (
+                r#"{"Driver": "postgres", "host": "::1", "dbname": "shop"}"#,
+                "postgres://[::1]/shop",
+            ),
+            (r#"{"Driver": "sqlite", "Database": "a.db"}"#, "sqlite:a.db"),
+        ] {
+            assert_eq!(url(entry).as_deref(), Ok(expected), "{entry}");
+        }
+        for (entry, fault) in [
+            ("{}", "Databases.default lacks the key Host, or Url"),
+            (r#"{"Host": "h"}"#, "Databases.default lacks the key Database"),
+            (
+                r#"{"Host": "h", "Datbase": "d"}"#,
+                "Databases.default.Datbase, the nearest known key is \"Database\"",
+            ),
+            (
+                r#"{"User": "a", "Username": "b", "Host": "h", "Name": "d"}"#,
+                "several of User and Username",
+            ),
+            (r#"{"Url": "sqlite:a.db", "Host": "h"}"#, "has a URL and other keys"),
+            (
+                r#"{"Host": true, "Name": "d"}"#,
+                "Databases.default.Host: expected a text",
+            ),
+        ] {
+            let text = url(entry).expect_err(entry);
+            assert!(text.contains(fault), "{entry}: {text}");
+        }
     }
 
     #[test]
@@ -177,14 +283,24 @@ mod tests {
 
     #[test]
     fn unknown_keys_name_their_nearest() {
+        let strict = |json: &str| {
+            with(json, &[])
+                .expect("is good")
+                .strict()
+                .expect_err("is bad")
+                .to_string()
+        };
         assert_eq!(
-            refusal(r#"{"AsyncTsk": {}}"#, &[]),
+            strict(r#"{"AsyncTsk": {}}"#),
             "configuration: unknown key AsyncTsk, the nearest known key is \"AsyncTask\""
+        );
+        assert!(
+            strict(r#"{"Framework": {"Mysq": "a"}}"#).contains("Framework.Mysq, the nearest known key is \"Mysql\"")
         );
         assert!(refusal(r#"{"Node": {"Leese": 1}}"#, &[]).contains("Node.Leese, the nearest known key is \"Lease\""));
         assert!(refusal("{}", &[("GAIA__NODE__LEESE", "1")]).contains("nearest known key is \"Lease\""));
         // No known key is like `Zebra`.
-        assert!(refusal(r#"{"Zebra": {}}"#, &[]).contains("unknown key Zebra, known here are "));
+        assert!(strict(r#"{"Zebra": {}}"#).contains("unknown key Zebra, known here are "));
     }
 
     #[test]
@@ -198,7 +314,10 @@ mod tests {
         );
         let text = refusal(r#"{"Node": {"Lease": -1}}"#, &[]);
         assert!(text.contains("Node.Lease is -1, expected 0"), "{text}");
-        let text = refusal(r#"{"AsyncTask": {"Mysql": "other"}}"#, &[]);
+        let text = refusal(
+            r#"{"Databases": {"main": "sqlite:a.db"}, "AsyncTask": {"Mysql": "other"}}"#,
+            &[],
+        );
         assert!(text.contains("names the database \"other\""), "{text}");
     }
 
@@ -214,8 +333,9 @@ mod tests {
             r#"{"Databases": {"default": ["URL"]}}"#,
             r#"{"Databases": {"URL": 1}}"#,
             r#"{"Databases": {"URL": "x"}, "AsyncTask": {"Mysql": "other"}}"#,
+            r#"{"Databases": {"default": {"Host": "h", "Url": "URL"}}}"#,
+            r#"{"Databases": {"default": {"Host": ["URL"]}}}"#,
             r#"{"AsyncTask": "URL"}"#,
-            r#"{"AsyncTask": {"Mysql": "URL"}}"#,
             r#"{"AsyncTask": {"WorkerNum": "URL"}}"#,
             r#"{"AsyncTask": {"URL": 1}}"#,
             r#"{"Jobs": {"BanEnvList": {"URL": 1}}}"#,
@@ -227,22 +347,18 @@ mod tests {
             r#"{"Alerts": {"Webhooks": [{"Format": "Slack", "Url": "x", "URL": 1}]}}"#,
             r#"{"Alerts": {"OldestDue": "URL"}}"#,
             r#"{"Alerts": {"Language": {"URL": 1}}}"#,
-            r#"{"URL": 1}"#,
+            r#"{"Node": {"URL": 1}}"#,
         ] {
             let text = refusal(&json.replace("URL", URL), &[]);
             assert!(!text.contains("s3cret"), "{json}: {text}");
         }
-        for variable in [
-            "GAIA__DATABASES",
-            "GAIA__ASYNCTASK",
-            "GAIA__NODE__LEASE",
-            "GAIA__ASYNCTASK__MYSQL",
-        ] {
+        for variable in ["GAIA__DATABASES", "GAIA__ASYNCTASK", "GAIA__NODE__LEASE"] {
             let text = refusal("{}", &[(variable, URL)]);
             assert!(!text.contains("s3cret"), "{variable}: {text}");
         }
-        let config = with(&r#"{"Framework": {"Mysql": "URL"}}"#.replace("URL", URL), &[]).expect("has no jobs");
-        assert!(!format!("{config:?} {:?}", config.jobs_url()).contains("s3cret"));
+        let json = r#"{"Framework": {"Mysql": "URL"}, "URL": 1}"#.replace("URL", URL);
+        let config = with(&json, &[]).expect("has a database");
+        assert!(!format!("{config:?} {:?}", config.clone().strict()).contains("s3cret"));
         for read in [Config::load(URL), Config::from_json(URL)] {
             let text = read.expect_err("is no configuration").to_string();
             assert!(!text.contains("s3cret"), "{text}");

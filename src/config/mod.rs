@@ -1,6 +1,7 @@
 //! Settings from the integration guide's `config.json`, and from the environment.
 
 mod alerts;
+mod databases;
 mod error;
 mod http;
 mod jobs;
@@ -29,7 +30,11 @@ pub use themes::{KeepLogsLevel, ThemeConfig};
 /// The settings of one process.
 ///
 /// The shape is the guide's: sections in `PascalCase`. `AsyncTask` and `Framework` name an entry of `Databases` by the key `Mysql`
-/// (whichever database that entry is). An unknown key is an error that names the nearest known key.
+/// (whichever database that entry is), or have a URL or a DSN of Go's driver there. An entry of `Databases` is one too, or an object with
+/// its parts: `Driver` (default `mysql`), `Host`, `Port`, `User`, `Password`, `Database` and `Params`.
+///
+/// The file may hold comments and commas behind the last entry, as files of the Go framework do. Sections that are not of this crate, and
+/// keys of `Framework` other than `Mysql`, are [left alone](Self::left_alone). Any other unknown key is an error that names the nearest known key.
 ///
 /// ```json
 /// {
@@ -46,9 +51,14 @@ pub use themes::{KeepLogsLevel, ThemeConfig};
 /// ```
 /// use gaia_actors::Config;
 ///
-/// let config = Config::from_json(r#"{"AsyncTask": {"Mysql": "default", "WorkerNum": 8}}"#)?;
+/// let config = Config::from_json(r#"{
+///     // As it is in the field.
+///     "AsyncTask": {"Mysql": "ann:secret@tcp(db:3306)/shop?parseTime=true", "WorkerNum": 8},
+///     "Server": {"Port": ":8080"},
+/// }"#)?;
 /// assert_eq!(config.async_task.worker_num, 8);
-/// assert_eq!(config.async_task_url()?, "sqlite:gaia.db");
+/// assert!(config.async_task_url()?.starts_with("ann:"));
+/// assert_eq!(config.left_alone(), ["Server"]);
 ///
 /// let typo = Config::from_json(r#"{"AsyncTask": {"WorkerNumber": 8}}"#).unwrap_err();
 /// assert!(typo.to_string().contains("the nearest known key is \"WorkerNum\""));
@@ -78,6 +88,8 @@ pub struct Config {
     pub limits: Vec<LimitConfig>,
     /// The dashboard and the HTTP API of `gaia serve`.
     pub http: HttpConfig,
+    #[serde(skip)]
+    left_alone: Vec<String>,
 }
 
 /// Section `AsyncTask`: the database, and the options of schedulers that are started with
@@ -86,7 +98,7 @@ pub struct Config {
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct AsyncTaskConfig {
-    /// Name of an entry of `Databases`. Default `default`.
+    /// Name of an entry of `Databases`, or a URL. Default: as [`FrameworkConfig::mysql`] if the file has that, else `default`.
     pub mysql: String,
     /// See [`SchedulerOptions::worker_num`](crate::SchedulerOptions::worker_num). Default 30.
     pub worker_num: usize,
@@ -121,7 +133,7 @@ pub enum MissingHandler {
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct FrameworkConfig {
-    /// Name of an entry of `Databases`. Default `default`.
+    /// Name of an entry of `Databases`, or a URL. Default: as [`AsyncTaskConfig::mysql`] if the file has that, else `default`.
     pub mysql: String,
 }
 
@@ -159,6 +171,7 @@ impl Default for Config {
             services: BTreeMap::new(),
             limits: Vec::new(),
             http: HttpConfig::default(),
+            left_alone: Vec::new(),
         }
     }
 }
@@ -214,6 +227,7 @@ impl fmt::Debug for Config {
             .field("services", &self.services)
             .field("limits", &self.limits)
             .field("http", &self.http)
+            .field("left_alone", &self.left_alone)
             .finish()
     }
 }
@@ -242,6 +256,40 @@ impl fmt::Debug for FrameworkConfig {
 }
 
 impl Config {
+    /// The sections and keys of the file that are not of this crate, such as `Server` and `Framework.Redis`.
+    #[must_use]
+    pub fn left_alone(&self) -> &[String] {
+        &self.left_alone
+    }
+
+    /// Refuses a configuration in which something is [left alone](Self::left_alone): for files that are of this crate only, and for checks in CI.
+    ///
+    /// ```
+    /// use gaia_actors::Config;
+    ///
+    /// let config = Config::from_json(r#"{"AsyncTsk": {"WorkerNum": 8}}"#)?;
+    /// let error = config.strict().unwrap_err();
+    /// assert!(error.to_string().contains("AsyncTsk, the nearest known key is \"AsyncTask\""));
+    /// # Ok::<(), gaia_actors::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names the first such key and the nearest known one.
+    pub fn strict(self) -> Result<Self, ConfigError> {
+        match self.left_alone.first() {
+            Some(place) => Err(shape::unknown_place(place)?),
+            None => Ok(self),
+        }
+    }
+
+    /// What to tell the person who wrote the file: keys that are [left alone](Self::left_alone), and differ from keys of this crate by a slip
+    /// of the fingers. The start of a node logs them as warnings.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let slips = self.left_alone.iter().map(|place| shape::slip_in(place));
+        slips.filter_map(Result::ok).flatten().collect()
+    }
+
     /// The URL of the database that `AsyncTask.Mysql` names.
     ///
     /// # Errors
@@ -258,17 +306,28 @@ impl Config {
         self.url_of("Framework.Mysql", &self.framework.mysql)
     }
 
-    fn url_of(&self, key: &str, name: &str) -> Result<&str, ConfigError> {
+    fn url_of<'a>(&'a self, key: &str, name: &'a str) -> Result<&'a str, ConfigError> {
         let shown = |text: &str| error::name(text).to_owned();
         let names: Vec<_> = self.databases.keys().map(|name| shown(name)).collect();
         match self.databases.get(name) {
             Some(url) => Ok(url),
+            None if is_url(name) => Ok(name),
+            None if names.is_empty() => Err(ConfigError::new(format!(
+                "{key} names the database {0:?}, but there is no section Databases that says where it is; write \
+                 \"Databases\": {{{0:?}: \"mysql://user:password@host/database\"}}, or set DATABASE_URL",
+                shown(name)
+            ))),
             None => Err(ConfigError::new(format!(
                 "{key} names the database {:?}, but Databases has only {names:?}; URLs stand in Databases, each under a name",
                 shown(name)
             ))),
         }
     }
+}
+
+/// Whether a text in the place of a database's name is a URL, or a DSN of Go's driver.
+fn is_url(text: &str) -> bool {
+    text.starts_with("sqlite:") || ["://", "tcp(", "unix("].iter().any(|mark| text.contains(mark))
 }
 
 fn list_or_commas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     AccessUserConfig, Config, ConfigError, ServiceConfig, ThemeConfig,
-    error::{name, nearest},
+    error::{name, nearest, slip},
 };
 
 /// Prefix of environment variables that replace one key.
@@ -14,6 +14,9 @@ const SEPARATOR: &str = "__";
 
 /// Stands for each name that an operator may choose.
 const ANY: &str = "*";
+
+/// Where a file has keys of other programs, too: its sections, and the Go framework's own section.
+const SHARED: [&str; 2] = ["", "Framework"];
 
 /// Every known key.
 pub(super) fn shape() -> Result<Value, ConfigError> {
@@ -57,18 +60,45 @@ pub(super) fn put(value: &mut Value, shape: &Value, variable: &str, text: &str) 
     Ok(())
 }
 
-pub(super) fn check_keys(value: &Value, shape: &Value, place: &str) -> Result<(), ConfigError> {
+/// Answers with the keys that are not of this crate, and belong where other programs have keys, too.
+pub(super) fn check_keys(value: &Value, shape: &Value) -> Result<Vec<String>, ConfigError> {
+    let mut left_alone = Vec::new();
+    check_section(value, shape, "", &mut left_alone)?;
+    Ok(left_alone)
+}
+
+fn check_section(value: &Value, shape: &Value, place: &str, left_alone: &mut Vec<String>) -> Result<(), ConfigError> {
     let (Value::Object(entries), Value::Object(known)) = (value, shape) else {
         return Ok(());
     };
     for (key, value) in entries {
         let here = joined(place, key);
-        let Some(shape) = known.get(key).or_else(|| known.get(ANY)) else {
-            return Err(unknown(&here, key, &keys(shape)));
-        };
-        check_keys(value, shape, &here)?;
+        match known.get(key).or_else(|| known.get(ANY)) {
+            Some(shape) => check_section(value, shape, &here, left_alone)?,
+            None if SHARED.contains(&place) => left_alone.push(name(&here).to_owned()),
+            None => return Err(unknown(&here, key, &keys(shape))),
+        }
     }
     Ok(())
+}
+
+/// What to say of a key that is left alone although a key of this crate is almost the same.
+pub(super) fn slip_in(place: &str) -> Result<Option<String>, ConfigError> {
+    let shape = shape()?;
+    let (known, key) = match place.rsplit_once('.') {
+        Some((section, key)) => (&shape[section], key),
+        None => (&shape, place),
+    };
+    Ok(slip(key, &keys(known)).map(|near| format!("the key {place} is left alone; is {near:?} meant?")))
+}
+
+/// The error for a key that is not of this crate.
+pub(super) fn unknown_place(place: &str) -> Result<ConfigError, ConfigError> {
+    let shape = shape()?;
+    Ok(match place.rsplit_once('.') {
+        Some((section, key)) => unknown(place, key, &keys(&shape[section])),
+        None => unknown(place, place, &keys(&shape)),
+    })
 }
 
 fn unknown(place: &str, key: &str, known: &[&str]) -> ConfigError {

@@ -1,17 +1,41 @@
-//! JSON in which no key stands twice in one object. The parser itself would take the last of them and say nothing.
+//! JSON with comments, in which no key stands twice in one object. The parser itself would take the last of them and say nothing.
 
 use std::fmt;
 
+use jsonc_parser::{ParseOptions, errors::ParseErrorKind};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Number, Value};
 
-use super::error::name;
+use super::{ConfigError, error::name};
 
 /// A JSON value without such keys.
 pub(super) struct Strict(pub(super) Value);
+
+/// Reads a file of configuration: JSON that may have comments, and commas behind the last entry.
+pub(super) fn read(text: &str) -> Result<Value, ConfigError> {
+    let options = ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    match jsonc_parser::parse_to_serde_value(text, &options) {
+        Ok(Strict(value)) => Ok(value),
+        Err(error) => Err(ConfigError::new(match error.kind() {
+            ParseErrorKind::Custom(_) => error.to_string(),
+            _ => format!("it is not JSON: {error}"),
+        })),
+    }
+}
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -135,6 +135,7 @@ impl GaiaBuilder {
     /// | `sqlite:path/to/file.db`, `sqlite::memory:` | a file, or the memory of this process |
     /// | `postgres://user:password@host:port/database`, `postgresql:` | `PostgreSQL` |
     /// | `mysql://user:password@host:port/database`, `mariadb:` | `MySQL`, `MariaDB` |
+    /// | `user:password@tcp(host:port)/database`, `user:password@unix(/path/of/the/socket)/database` | the same, as a DSN of Go's driver: nothing in the user's name and the password is encoded |
     ///
     /// In a user name, a password and a parameter `#` is written as `%23`, `%` as `%25`, `/` as `%2F`, `:` as `%3A`, `?` as `%3F` and `@`
     /// as `%40`. A text that can be taken apart in two ways is refused. Parameters follow a `?`, as in `?name=value&name=value`:
@@ -576,6 +577,9 @@ impl GaiaBuilder {
     /// Checks every setting, and takes from the configuration what the caller has not set.
     fn plan(&mut self) -> Result<Plan, Error> {
         self.config.check()?;
+        for warning in self.config.warnings() {
+            say!(Warn, "configuration: {warning}");
+        }
         let defaults = configured::scheduler("", &self.config.async_task);
         let of_theme = |theme| SchedulerOptions {
             theme,

@@ -294,7 +294,10 @@ async fn bad_configurations_are_refused_before_anything_starts() {
     let database = Database::of_kind(Kind::Sqlite);
     let hash = AccessToken::hash_of(TOKEN);
     for (config, said) in [
-        (json!({"Themse": {}}), &["unknown key Themse", "\"Themes\""][..]),
+        (
+            json!({"Node": {"Leese": 1}}),
+            &["unknown key Node.Leese", "\"Lease\""][..],
+        ),
         (
             json!({"Themes": {"mail": {"WorkerNumber": 1}}}),
             &["Themes.mail.WorkerNumber", "\"WorkerNum\""],
@@ -371,6 +374,23 @@ async fn bad_configurations_are_refused_before_anything_starts() {
     assert!(!database.path().exists(), "nothing was started");
     let good = configured(&database, json!({}));
     Way::default().ends(0, &["serve", "--config", &good, "--check"]).await;
+    let shared = configured(
+        &database,
+        json!({"Server": {"Port": ":8080"}, "Framework": {"Redis": {}}, "Theems": {}}),
+    );
+    let left_alone = Way::default().ends(0, &["serve", "--config", &shared, "--check"]).await;
+    assert!(
+        left_alone
+            .stderr
+            .contains("the key Theems is left alone; is \"Themes\" meant?")
+            && !left_alone.stderr.contains("Server"),
+        "{left_alone:?}"
+    );
+    let strict = Way::default()
+        .ends(2, &["serve", "--config", &shared, "--check", "--strict"])
+        .await;
+    assert!(strict.stderr.contains("unknown key Framework.Redis"), "{strict:?}");
+    let good = configured(&database, json!({}));
     Way::default().ends(2, &["serve", "--config", "no such file"]).await;
     Way::default()
         .ends(2, &["serve", "--server", "http://127.0.0.1:1"])

@@ -19,9 +19,24 @@ async fn a_configuration_names_the_database() {
         ..Way::default()
     };
     way.ends(0, &["task", "list"]).await;
-    std::fs::write(&file, "{\"Databses\": {}}").expect("is written");
-    let bad = way.ends(2, &["task", "list"]).await;
-    assert!(bad.stderr.contains("the nearest known key is \"Databases\""), "{bad:?}");
+    let shared = format!(
+        "{{\"Databases\": {{\"default\": \"{}\"}}, \"Databses\": {{}}}}",
+        served.database.url()
+    );
+    std::fs::write(&file, shared).expect("is written");
+    let slip = way.ends(0, &["task", "list"]).await;
+    assert!(slip.stderr.contains("is \"Databases\" meant?"), "{slip:?}");
+    for (config, fault) in [
+        ("{\"Node\": {\"Leese\": 1}}", "the nearest known key is \"Lease\""),
+        (
+            "{\"AsyncTask\": {\"Mysql\": \"default\"}}",
+            "there is no section Databases",
+        ),
+    ] {
+        std::fs::write(&file, config).expect("is written");
+        let bad = way.ends(2, &["task", "list"]).await;
+        assert!(bad.stderr.contains(fault), "{bad:?}");
+    }
     served.stop().await;
 }
 

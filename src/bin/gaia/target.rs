@@ -7,6 +7,7 @@ use gaia_actors::Config;
 use crate::{
     args::Globals,
     exit::{Failure, Result},
+    output::say,
 };
 
 /// The API of a server, or a database that this process opens by itself.
@@ -35,7 +36,12 @@ impl Target {
             (None, Some(url), None) => Ok(Self::Database(url.clone())),
             (None, None, Some(file)) => {
                 let config = Config::load(file).and_then(|config| config.with_env());
-                let url = config.and_then(|config| Ok(config.async_task_url()?.to_owned()));
+                let url = config.and_then(|config| {
+                    for warning in config.warnings() {
+                        say(&format!("gaia: configuration: {warning}"));
+                    }
+                    Ok(config.async_task_url()?.to_owned())
+                });
                 url.map(Self::Database)
                     .map_err(|error| Failure::usage(error.to_string()))
             }

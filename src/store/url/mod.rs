@@ -1,5 +1,7 @@
 //! The URL that names the database.
 
+#[cfg(feature = "mysql")]
+mod dsn;
 #[cfg(feature = "_server")]
 mod parameters;
 #[cfg(feature = "_server")]
@@ -28,7 +30,7 @@ use crate::config::nearest;
 ///
 /// * `sqlite:path/to/file.db`, also `sqlite://…`; `sqlite::memory:` for a database that lasts as long as the process.
 /// * `postgres://user:password@host:port/database`, also `postgresql:`.
-/// * `mysql://user:password@host:port/database`, also `mariadb:`.
+/// * `mysql://user:password@host:port/database`, also `mariadb:`, and DSNs of Go's driver: `user:password@tcp(host:port)/database`.
 ///
 /// The parameters of each form are listed at [`GaiaBuilder::database`](crate::GaiaBuilder::database).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,15 @@ impl DatabaseUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidUrl> {
         // A URL that was read from a file may have a blank or a line break at its end.
         let text = text.trim();
+        #[cfg(feature = "mysql")]
+        if dsn::is_dsn(text) {
+            let parts = dsn::split(text);
+            let url = parts.and_then(|parts| ServerUrl::of_parts("mysql", parts, &parameters::MYSQL));
+            return url.map(Self::Mysql).map_err(|fault| InvalidUrl {
+                scheme: None,
+                fault: format!("as a DSN of Go's driver: {fault}"),
+            });
+        }
         let Some((scheme, rest)) = text
             .split_once(':')
             .and_then(|(scheme, rest)| Some((known(scheme)?, rest)))
@@ -141,7 +152,8 @@ fn without_scheme(text: &str) -> String {
         return "it begins with jdbc:, which only Java understands".to_owned();
     }
     if small.contains("tcp(") || small.contains("unix(") {
-        return "it seems to be a DSN of Go's driver, which is no URL".to_owned();
+        return "it seems to be a DSN of Go's driver for MySQL; this build of gaia-actors has no mysql; enable the cargo feature \"mysql\""
+            .to_owned();
     }
     if let Some((scheme, _)) = small.split_once("://") {
         let scheme = scheme.split('+').next().unwrap_or(scheme);

@@ -82,6 +82,10 @@ impl ServerUrl {
     /// `rest` is the text behind `scheme://`.
     pub(super) fn parse(scheme: &str, rest: &str, server: &Server) -> Result<Self, String> {
         let parts = split(rest, |name| server.parameter(name).is_some())?;
+        Self::of_parts(scheme, parts, server)
+    }
+
+    pub(super) fn of_parts(scheme: &str, parts: Parts, server: &Server) -> Result<Self, String> {
         let Parts { user, password, .. } = parts;
         let mut url = Self {
             shown: String::new(),

@@ -107,7 +107,7 @@ fn hosts(text: &str) -> Result<Vec<(String, Option<u16>)>, String> {
     text.split(',').map(host_and_port).collect()
 }
 
-fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
+pub(super) fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = if let Some(text) = text.strip_prefix('[') {
         let (address, port) = text.split_once(']').ok_or(HOST)?;
         let digits = address.split('%').next().unwrap_or_default();
@@ -149,7 +149,7 @@ fn database(path: &str) -> Result<Option<String>, String> {
     Ok(Some(decoded("the database's name", name)?).filter(|name| !name.is_empty()))
 }
 
-fn decoded(what: &str, text: &str) -> Result<String, String> {
+pub(super) fn decoded(what: &str, text: &str) -> Result<String, String> {
     let text = percent_decode_str(text).decode_utf8();
     let text = text.map_err(|_| format!("{what} is no UTF-8 when each %XX is decoded; write % as %25"))?;
     match text.chars().any(char::is_control) {

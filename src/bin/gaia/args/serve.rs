@@ -10,7 +10,8 @@ As a service:
   gaia serve --database sqlite:gaia.db --listen 127.0.0.1:9000 --read-only
 
 Examples:
-  gaia serve --check";
+  gaia serve --check
+  gaia serve --check --strict";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -24,6 +25,9 @@ pub struct ServeArgs {
     /// Only reads and checks the configuration
     #[arg(long)]
     pub check: bool,
+    /// Refuses a configuration that has sections or keys of other programs, which are left alone otherwise
+    #[arg(long)]
+    pub strict: bool,
 }
 
 #[derive(Debug, Args)]

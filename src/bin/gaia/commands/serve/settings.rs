@@ -64,6 +64,7 @@ fn config(globals: &Globals, args: &ServeArgs) -> Result<Config> {
         Some(file) => Config::load(file).and_then(|config| config.with_env()),
         None => Config::from_env(),
     };
+    let config = config.and_then(|config| if args.strict { config.strict() } else { Ok(config) });
     let mut config = config.map_err(|error| Failure::usage(error.to_string()))?;
     if let Some(url) = &globals.database {
         for name in [config.async_task.mysql.clone(), config.framework.mysql.clone()] {
