@@ -1,18 +1,12 @@
-//! JSON with comments, in which no key stands twice in one object. The parser itself would take the last of them and say nothing.
+//! JSON with comments, in which no key stands twice in one object: a parser that takes the last of them would say nothing.
 
-use std::fmt;
-
-use jsonc_parser::{ParseOptions, errors::ParseErrorKind};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+use jsonc_parser::{
+    CollectOptions, ParseOptions,
+    ast::{Object, Value as Node},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::{ConfigError, error::name};
-
-/// A JSON value without such keys.
-pub(super) struct Strict(pub(super) Value);
 
 /// Reads a file of configuration: JSON that may have comments, and commas behind the last entry.
 pub(super) fn read(text: &str) -> Result<Value, ConfigError> {
@@ -28,78 +22,50 @@ pub(super) fn read(text: &str) -> Result<Value, ConfigError> {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
-    match jsonc_parser::parse_to_serde_value(text, &options) {
-        Ok(Strict(value)) => Ok(value),
-        Err(error) => Err(ConfigError::new(match error.kind() {
-            ParseErrorKind::Custom(_) => error.to_string(),
-            _ => format!("it is not JSON: {error}"),
-        })),
+    let parsed = jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &options);
+    match parsed.map(|parsed| parsed.value) {
+        Ok(Some(node)) => value(node, text),
+        Ok(None) => Err(ConfigError::new("it is not JSON: it is empty".to_owned())),
+        Err(error) => Err(ConfigError::new(format!("it is not JSON: {error}"))),
     }
 }
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue).map(Self)
-    }
+fn value(node: Node<'_>, text: &str) -> Result<Value, ConfigError> {
+    Ok(match node {
+        Node::NullKeyword(_) => Value::Null,
+        Node::BooleanLit(node) => node.value.into(),
+        Node::StringLit(node) => node.value.into_owned().into(),
+        Node::NumberLit(node) => serde_json::from_str(node.value).map_err(|_| {
+            ConfigError::new(format!(
+                "it is not JSON: no number on line {}",
+                line(text, node.range.start)
+            ))
+        })?,
+        Node::Array(node) => {
+            let items = node.elements.into_iter().map(|item| value(item, text));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        Node::Object(node) => Value::Object(object(node, text)?),
+    })
 }
 
-struct AnyValue;
-
-impl<'de> Visitor<'de> for AnyValue {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            list.push(item);
+fn object(node: Object<'_>, text: &str) -> Result<Map<String, Value>, ConfigError> {
+    let mut map = Map::new();
+    for entry in node.properties {
+        let key = entry.name.as_str();
+        if map.contains_key(key) {
+            return Err(ConfigError::new(format!(
+                "the key {:?} stands twice in one object, the second time on line {}; leave one of the two out",
+                name(key),
+                line(text, entry.range.start)
+            )));
         }
-        Ok(Value::Array(list))
+        map.insert(key.to_owned(), value(entry.value, text)?);
     }
+    Ok(map)
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if map.contains_key(&key) {
-                let key = name(&key);
-                return Err(A::Error::custom(format_args!(
-                    "the key {key:?} stands twice in one object; leave one of the two out"
-                )));
-            }
-            let Strict(value) = entries.next_value()?;
-            map.insert(key, value);
-        }
-        Ok(Value::Object(map))
-    }
+/// The line, from 1, of a byte.
+fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
