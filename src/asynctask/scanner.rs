@@ -262,7 +262,8 @@ impl ScannerActor {
                     Some(permits) => self.settle_keys(scan.keyed, permits, scan.term, scan.open, ctx),
                     None => scan.open.into_iter().for_each(UnansweredClaim::answered),
                 }
-                if took_all {
+                // Tasks whose keys are not settled yet are not in the pool.
+                if took_all && self.settling == 0 {
                     self.pool.do_send(CaughtUp(seen));
                 }
                 next

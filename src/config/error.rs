@@ -31,7 +31,9 @@ pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
 /// The known name that `key` is, but for a slip of the fingers.
 pub(super) fn slip<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     const LIKENESS_OF_A_SLIP: f64 = 0.8;
-    most_like(key, known, LIKENESS_OF_A_SLIP)
+    let one_letter =
+        |name: &&&str| strsim::damerau_levenshtein(&key.to_ascii_lowercase(), &name.to_ascii_lowercase()) <= 1;
+    most_like(key, known, LIKENESS_OF_A_SLIP).or_else(|| known.iter().find(one_letter).copied())
 }
 
 fn most_like<'a>(key: &str, known: &[&'a str], least: f64) -> Option<&'a str> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Config, ConfigError, databases,
     error::name,
-    shape::{PREFIX, check_keys, put, shape, to_value},
+    shape::{PREFIX, check_keys, names_databases, put, shape, to_value, unknown_place},
     strict,
 };
 
@@ -94,7 +94,7 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
     }
     let left_alone = check_keys(&value, &shape)?;
     databases::to_urls(&mut value)?;
-    name_databases(&mut value);
+    name_no_database(&mut value, &left_alone)?;
     let mut config: Config = serde_path_to_error::deserialize(value).map_err(|error| {
         ConfigError::new(format!(
             "{}: {}",
@@ -102,9 +102,12 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
             expected(error.inner())
         ))
     })?;
+    // A variable may name another database than the default entry, which nobody has written then.
+    if config.databases == Config::default().databases && config.names_a_url() {
+        config.databases.clear();
+    }
     if let Some(url) = url {
-        let name = config.async_task.mysql.clone();
-        config.databases.insert(name, url);
+        config.replace_url(url);
     }
     config.left_alone = left_alone;
     config.check()?;
@@ -115,25 +118,22 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
     Ok(config)
 }
 
-/// A file that names a database gets no entry of `Databases` by default, and where only one of two sections names a database, it is the
-/// other's, too.
-fn name_databases(value: &mut Value) {
-    let named = |section: &str| value.get(section).and_then(|section| section.get("Mysql")).cloned();
-    let (tasks, jobs) = (named("AsyncTask"), named("Framework"));
-    if tasks.is_none() && jobs.is_none() {
-        return;
+/// A file that names a database, or may mean to, gets no entry of `Databases` by default: nobody wants tasks in a new file of SQLite then.
+fn name_no_database(value: &mut Value, left_alone: &[String]) -> Result<(), ConfigError> {
+    if value.get("Databases").is_some() {
+        return Ok(());
     }
-    if value.get("Databases").is_none() {
+    for place in left_alone {
+        if names_databases(place)? {
+            return Err(unknown_place(place)?);
+        }
+    }
+    let names = |section: &str| value.get(section).is_some_and(|section| section.get("Mysql").is_some());
+    let has_others = left_alone.iter().any(|place| place.starts_with("Framework."));
+    if names("AsyncTask") || names("Framework") || has_others {
         value["Databases"] = Value::Object(Map::new());
     }
-    let (section, name) = match (tasks, jobs) {
-        (Some(name), None) => ("Framework", name),
-        (None, Some(name)) => ("AsyncTask", name),
-        _ => return,
-    };
-    if value.get(section).is_none_or(Value::is_object) {
-        value[section]["Mysql"] = name;
-    }
+    Ok(())
 }
 
 /// The kind of value that serde expected. The rest of serde's message repeats the value, which may be a URL in the wrong place.
@@ -212,6 +212,38 @@ mod tests {
     }
 
     #[test]
+    fn a_section_without_a_database_has_that_of_the_other() {
+        let urls = |json: &str, variables: &[(&str, &str)]| {
+            let config = with(json, variables).expect("is good");
+            let url = |url: Result<&str, ConfigError>| url.map(str::to_owned).unwrap_or_default();
+            (url(config.async_task_url()), url(config.jobs_url()))
+        };
+        let both = |url: &str| (url.to_owned(), url.to_owned());
+        let two = r#"{"Databases": {"default": "mysql://h/a", "jobs": "mysql://h/b"}, "Framework": {"Mysql": "jobs"}}"#;
+        assert_eq!(urls(two, &[]), ("mysql://h/a".to_owned(), "mysql://h/b".to_owned()));
+        let one = r#"{"Databases": {"main": "mysql://h/a"}, "AsyncTask": {"Mysql": "main"}}"#;
+        assert_eq!(urls(one, &[]), both("mysql://h/a"));
+        let dsn = r#"{"Framework": {"Mysql": "u:p@tcp(h)/a"}}"#;
+        assert_eq!(urls(dsn, &[]), both("u:p@tcp(h)/a"));
+        assert_eq!(
+            urls(dsn, &[("GAIA__FRAMEWORK__MYSQL", "u:p@tcp(h)/b")]),
+            both("u:p@tcp(h)/b")
+        );
+        for json in [dsn, one, "{}"] {
+            assert_eq!(
+                urls(json, &[("DATABASE_URL", "mysql://h/c")]),
+                both("mysql://h/c"),
+                "{json}"
+            );
+        }
+        let defaults = to_value(&Config::default()).expect("is JSON").to_string();
+        assert_eq!(
+            urls(&defaults, &[("GAIA__ASYNCTASK__MYSQL", "u:p@tcp(h)/b")]),
+            both("u:p@tcp(h)/b")
+        );
+    }
+
+    #[test]
     fn an_entry_of_databases_may_be_an_object() {
         let url = |entry: &str| {
             let config = with(&format!(r#"{{"Databases": {{"default": {entry}}}}}"#), &[]);
@@ -284,19 +316,24 @@ mod tests {
     #[test]
     fn unknown_keys_name_their_nearest() {
         let strict = |json: &str| {
-            with(json, &[])
-                .expect("is good")
-                .strict()
-                .expect_err("is bad")
-                .to_string()
+            let config = with(json, &[]).expect("is good");
+            config.strict().expect_err("is bad").to_string()
         };
         assert_eq!(
-            strict(r#"{"AsyncTsk": {}}"#),
-            "configuration: unknown key AsyncTsk, the nearest known key is \"AsyncTask\""
+            strict(r#"{"Theems": {}}"#),
+            "configuration: unknown key Theems, the nearest known key is \"Themes\""
         );
-        assert!(
-            strict(r#"{"Framework": {"Mysq": "a"}}"#).contains("Framework.Mysq, the nearest known key is \"Mysql\"")
-        );
+        // Who has meant to name a database gets no file of SQLite.
+        for (json, near) in [
+            (r#"{"AsyncTsk": {"Mysql": "mysql://h/d"}}"#, "AsyncTask"),
+            (r#"{"Databses": {"default": "mysql://h/d"}}"#, "Databases"),
+            (r#"{"Framework": {"Mysq": "mysql://h/d"}}"#, "Mysql"),
+        ] {
+            let text = refusal(json, &[]);
+            assert!(text.contains(&format!("the nearest known key is {near:?}")), "{text}");
+        }
+        let other = with(r#"{"Framework": {"Postgresql": "host=db"}}"#, &[]).expect("is good");
+        assert!(other.async_task_url().is_err());
         assert!(refusal(r#"{"Node": {"Leese": 1}}"#, &[]).contains("Node.Leese, the nearest known key is \"Lease\""));
         assert!(refusal("{}", &[("GAIA__NODE__LEESE", "1")]).contains("nearest known key is \"Lease\""));
         // No known key is like `Zebra`.

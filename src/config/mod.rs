@@ -68,7 +68,7 @@ pub use themes::{KeepLogsLevel, ThemeConfig};
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct Config {
-    /// URLs of databases, by name. Default: one entry, `default`, with the URL `sqlite:gaia.db`.
+    /// URLs of databases, by name. Default: one entry, `default`, with the URL `sqlite:gaia.db`; none if the file names a database elsewhere.
     pub databases: BTreeMap<String, String>,
     /// Asynchronous tasks.
     pub async_task: AsyncTaskConfig,
@@ -98,7 +98,7 @@ pub struct Config {
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct AsyncTaskConfig {
-    /// Name of an entry of `Databases`, or a URL. Default: as [`FrameworkConfig::mysql`] if the file has that, else `default`.
+    /// Name of an entry of `Databases`, or a URL. Default `default`; without such an entry, the database of [`FrameworkConfig::mysql`].
     pub mysql: String,
     /// See [`SchedulerOptions::worker_num`](crate::SchedulerOptions::worker_num). Default 30.
     pub worker_num: usize,
@@ -133,7 +133,7 @@ pub enum MissingHandler {
 #[serde(default, rename_all = "PascalCase")]
 #[non_exhaustive]
 pub struct FrameworkConfig {
-    /// Name of an entry of `Databases`, or a URL. Default: as [`AsyncTaskConfig::mysql`] if the file has that, else `default`.
+    /// Name of an entry of `Databases`, or a URL. Default `default`; without such an entry, the database of [`AsyncTaskConfig::mysql`].
     pub mysql: String,
 }
 
@@ -267,9 +267,9 @@ impl Config {
     /// ```
     /// use gaia_actors::Config;
     ///
-    /// let config = Config::from_json(r#"{"AsyncTsk": {"WorkerNum": 8}}"#)?;
+    /// let config = Config::from_json(r#"{"Theems": {"mail": {"WorkerNum": 8}}}"#)?;
     /// let error = config.strict().unwrap_err();
-    /// assert!(error.to_string().contains("AsyncTsk, the nearest known key is \"AsyncTask\""));
+    /// assert!(error.to_string().contains("Theems, the nearest known key is \"Themes\""));
     /// # Ok::<(), gaia_actors::config::ConfigError>(())
     /// ```
     ///
@@ -290,40 +290,75 @@ impl Config {
         slips.filter_map(Result::ok).flatten().collect()
     }
 
-    /// The URL of the database that `AsyncTask.Mysql` names.
+    /// The URL of the database of the tasks: `AsyncTask.Mysql`, or the entry of `Databases` that it names. Where there is no entry `default`
+    /// for it, the database of the jobs.
     ///
     /// # Errors
     /// [`ConfigError`] if `Databases` has no such entry.
     pub fn async_task_url(&self) -> Result<&str, ConfigError> {
-        self.url_of("AsyncTask.Mysql", &self.async_task.mysql)
+        self.url_of("AsyncTask.Mysql", &self.async_task.mysql, &self.framework.mysql)
     }
 
-    /// The URL of the database that `Framework.Mysql` names: the jobs' database.
+    /// The URL of the database of the jobs: `Framework.Mysql`, in the same way.
     ///
     /// # Errors
     /// [`ConfigError`] if `Databases` has no such entry.
     pub fn jobs_url(&self) -> Result<&str, ConfigError> {
-        self.url_of("Framework.Mysql", &self.framework.mysql)
+        self.url_of("Framework.Mysql", &self.framework.mysql, &self.async_task.mysql)
     }
 
-    fn url_of<'a>(&'a self, key: &str, name: &'a str) -> Result<&'a str, ConfigError> {
+    fn url_of<'a>(&'a self, key: &str, name: &'a str, other: &'a str) -> Result<&'a str, ConfigError> {
+        if let Some(url) = self.url_at(name) {
+            return Ok(url);
+        }
+        if name == DEFAULT
+            && let Some(url) = self.url_at(other)
+        {
+            return Ok(url);
+        }
         let shown = |text: &str| error::name(text).to_owned();
         let names: Vec<_> = self.databases.keys().map(|name| shown(name)).collect();
-        match self.databases.get(name) {
-            Some(url) => Ok(url),
-            None if is_url(name) => Ok(name),
-            None if names.is_empty() => Err(ConfigError::new(format!(
-                "{key} names the database {0:?}, but there is no section Databases that says where it is; write \
-                 \"Databases\": {{{0:?}: \"mysql://user:password@host/database\"}}, or set DATABASE_URL",
-                shown(name)
-            ))),
-            None => Err(ConfigError::new(format!(
-                "{key} names the database {:?}, but Databases has only {names:?}; URLs stand in Databases, each under a name",
-                shown(name)
-            ))),
+        let place = match names.is_empty() {
+            true => "there is no section Databases that says where it is".to_owned(),
+            false => format!("Databases has only {names:?}"),
+        };
+        Err(ConfigError::new(format!(
+            "{key} names the database {:?}, but {place}; write a URL there, or an entry of Databases, or set DATABASE_URL",
+            shown(name)
+        )))
+    }
+
+    fn url_at<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let entry = self.databases.get(name).map(String::as_str);
+        entry.or_else(|| is_url(name).then_some(name))
+    }
+
+    /// Whether one of the sections has a URL in the place of a name.
+    fn names_a_url(&self) -> bool {
+        is_url(&self.async_task.mysql) || is_url(&self.framework.mysql)
+    }
+
+    /// Puts another URL in the place of the tasks' database, and of the jobs' where it is the same.
+    fn replace_url(&mut self, url: String) {
+        let is_named = self.url_at(&self.async_task.mysql).is_some() || self.url_at(&self.framework.mysql).is_none();
+        let name = match is_named || self.async_task.mysql != DEFAULT {
+            true => self.async_task.mysql.clone(),
+            false => self.framework.mysql.clone(),
+        };
+        if self.databases.contains_key(&name) || !is_url(&name) {
+            self.databases.insert(name, url);
+            return;
+        }
+        for place in [&mut self.async_task.mysql, &mut self.framework.mysql] {
+            if *place == name {
+                place.clone_from(&url);
+            }
         }
     }
 }
+
+/// The name of the database where none is given.
+const DEFAULT: &str = "default";
 
 /// Whether a text in the place of a database's name is a URL, or a DSN of Go's driver.
 fn is_url(text: &str) -> bool {

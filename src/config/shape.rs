@@ -92,6 +92,15 @@ pub(super) fn slip_in(place: &str) -> Result<Option<String>, ConfigError> {
     Ok(slip(key, &keys(known)).map(|near| format!("the key {place} is left alone; is {near:?} meant?")))
 }
 
+/// Whether a key that is left alone may be meant as one that says which database to open.
+pub(super) fn names_databases(place: &str) -> Result<bool, ConfigError> {
+    let (known, key): (&[&str], &str) = match place.split_once('.') {
+        Some((_, key)) => (&["Mysql"], key),
+        None => (&["Databases", "AsyncTask", "Framework"], place),
+    };
+    Ok(slip(key, known).is_some())
+}
+
 /// The error for a key that is not of this crate.
 pub(super) fn unknown_place(place: &str) -> Result<ConfigError, ConfigError> {
     let shape = shape()?;

@@ -128,7 +128,7 @@ impl GaiaBuilder {
         Self { config, ..self }
     }
 
-    /// The database's URL. Default: the URL of the configuration, which is `sqlite:gaia.db` if it names none.
+    /// The database's URL. Default: the URL of the configuration, or `sqlite:gaia.db` without one.
     ///
     /// | URL | where |
     /// |---|---|
@@ -137,7 +137,7 @@ impl GaiaBuilder {
     /// | `mysql://user:password@host:port/database`, `mariadb:` | `MySQL`, `MariaDB` |
     /// | `user:password@tcp(host:port)/database`, `user:password@unix(/path/of/the/socket)/database` | the same, as a DSN of Go's driver: nothing in the user's name and the password is encoded |
     ///
-    /// In a user name, a password and a parameter `#` is written as `%23`, `%` as `%25`, `/` as `%2F`, `:` as `%3A`, `?` as `%3F` and `@`
+    /// In a user name, a password and a parameter of a URL `#` is written as `%23`, `%` as `%25`, `/` as `%2F`, `:` as `%3A`, `?` as `%3F` and `@`
     /// as `%40`. A text that can be taken apart in two ways is refused. Parameters follow a `?`, as in `?name=value&name=value`:
     ///
     /// | parameter | of | meaning |

@@ -156,7 +156,9 @@ impl Gaia {
     /// database is away, [`Error::Registry`] for a service whose name has handlers in this process, and [`Error::Stopped`]: a part may be
     /// changed, and another call makes the rest.
     pub async fn reconfigure(&self, before: &Config, after: &Config) -> Result<(), Error> {
-        Self::builder().config(after.clone()).configured().check()?;
+        // The database stays: it may be of the builder, and not of a configuration.
+        let check = Self::builder().config(after.clone()).database(self.0.store.url());
+        check.configured().check()?;
         let mut faults = Faults::default();
         let declared = declared(after, self.0.jobs.rules(), &mut faults);
         let limits = limits(after, &mut faults);

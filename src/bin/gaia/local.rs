@@ -102,7 +102,9 @@ fn caller_name() -> String {
 
 /// Opening a SQLite file that is not there would make an empty one.
 pub fn must_exist(url: &str) -> Result<()> {
-    let Some(rest) = url.strip_prefix("sqlite:") else {
+    // In a DSN of Go's driver the user may have the name of a scheme.
+    let is_dsn = url.contains("@tcp(") || url.contains("@unix(");
+    let Some(rest) = url.strip_prefix("sqlite:").filter(|_| !is_dsn) else {
         return Ok(());
     };
     let path = rest.split('?').next().unwrap_or(rest);

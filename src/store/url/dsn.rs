@@ -2,18 +2,17 @@
 //! The errors repeat nothing of the text: a part in the wrong place may be a password.
 
 use super::{
-    pairs,
+    SCHEMES, pairs,
     split::{Parts, decoded, host_and_port},
 };
 
 const FORM: &str = "expected user:password@tcp(host:3306)/database or user:password@unix(/path/of/the/socket)/database";
 
-const NETWORKS: [&str; 2] = ["tcp(", "unix("];
-
 /// Whether a text is such a DSN and no URL. The user's name may be a known scheme.
 pub(super) fn is_dsn(text: &str) -> bool {
-    let before = NETWORKS.iter().filter_map(|network| text.find(network)).min();
-    before.is_some_and(|at| !text[..at].contains("://"))
+    let is_url = |scheme: &&str| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://"));
+    let is_after_the_user = |network: &&str| text.starts_with(network) || text.contains(&format!("@{network}"));
+    !SCHEMES.iter().any(is_url) && ["tcp(", "unix("].iter().any(is_after_the_user)
 }
 
 /// The driver's own rules: the last slash ends the address, the last `@` before it ends the password, and only what follows the slash is
@@ -39,6 +38,7 @@ pub(super) fn split(text: &str) -> Result<Parts, String> {
         parts.password = password.map(str::to_owned);
     }
     match network {
+        "tcp" if address.is_empty() => parts.hosts.push(("127.0.0.1".to_owned(), None)),
         "tcp" => parts.hosts.push(host_and_port(address)?),
         "unix" if address.starts_with('/') => parts.pairs.push(("socket".to_owned(), address.to_owned())),
         _ => return Err(FORM.to_owned()),
@@ -85,6 +85,7 @@ mod tests {
                 "root@tcp([::1]:3307)/a%2Fb?tls=skip-verify",
                 "root||::1|3307|a/b|Require|[]",
             ),
+            ("ann:x://y@tcp()/shop", "ann|x://y|127.0.0.1|3306|shop|Disable|[]"),
             (
                 "tcp(db.example:3306)/shop?tls=true",
                 "||db.example|3306|shop|VerifyFull|[]",

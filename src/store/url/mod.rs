@@ -152,6 +152,10 @@ fn without_scheme(text: &str) -> String {
         return "it begins with jdbc:, which only Java understands".to_owned();
     }
     if small.contains("tcp(") || small.contains("unix(") {
+        if cfg!(feature = "mysql") {
+            return "it seems to be a DSN of Go's driver for MySQL; expected user:password@tcp(host:3306)/database"
+                .to_owned();
+        }
         return "it seems to be a DSN of Go's driver for MySQL; this build of gaia-actors has no mysql; enable the cargo feature \"mysql\""
             .to_owned();
     }
