@@ -124,7 +124,7 @@ fn name_no_database(value: &mut Value, left_alone: &[String]) -> Result<(), Conf
         return Ok(());
     }
     for place in left_alone {
-        if names_databases(place)? {
+        if names_databases(place) {
             return Err(unknown_place(place)?);
         }
     }

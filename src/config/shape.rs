@@ -93,12 +93,12 @@ pub(super) fn slip_in(place: &str) -> Result<Option<String>, ConfigError> {
 }
 
 /// Whether a key that is left alone may be meant as one that says which database to open.
-pub(super) fn names_databases(place: &str) -> Result<bool, ConfigError> {
+pub(super) fn names_databases(place: &str) -> bool {
     let (known, key): (&[&str], &str) = match place.split_once('.') {
         Some((_, key)) => (&["Mysql"], key),
         None => (&["Databases", "AsyncTask", "Framework"], place),
     };
-    Ok(slip(key, known).is_some())
+    slip(key, known).is_some()
 }
 
 /// The error for a key that is not of this crate.
