@@ -102,7 +102,7 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
             expected(error.inner())
         ))
     })?;
-    // A variable may name another database than the default entry, which nobody has written then.
+    // Where a section has a URL, the entry that every configuration has by default counts as not written.
     if config.databases == Config::default().databases && config.names_a_url() {
         config.databases.clear();
     }
