@@ -40,7 +40,7 @@ fn build(name: &str) -> PathBuf {
     profile.join("examples").join(name)
 }
 
-/// The features of this build. With others the library would be built once more.
+/// All features of this build: with others the library, and what it depends on, would be built once more.
 fn features() -> String {
     let all = [
         ("default", cfg!(feature = "default")),
@@ -49,6 +49,9 @@ fn features() -> String {
         ("mysql", cfg!(feature = "mysql")),
         ("hooks", cfg!(feature = "hooks")),
         ("web", cfg!(feature = "web")),
+        ("metrics", cfg!(feature = "metrics")),
+        ("tracing", cfg!(feature = "tracing")),
+        ("cli", cfg!(feature = "cli")),
     ];
     let on: Vec<_> = all.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
     on.join(",")
