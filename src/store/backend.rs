@@ -30,9 +30,9 @@
 //!   and has at most 1,000 ends or 4 MiB of texts. So a batch that is tried again after an error may find some of its ends written, and
 //!   reports these as stale. Rows are changed in the order of their keys.
 
+use crate::store::time::{StoredTime, UTC};
+use chrono::FixedOffset;
 use std::sync::Arc;
-
-use chrono::NaiveDateTime;
 
 use super::{
     StoreError,
@@ -53,6 +53,11 @@ pub(super) trait Backend: Clone {
 
     /// The URL, without its password.
     fn url(&self) -> String;
+
+    /// The zone in which the columns of time stand.
+    fn zone(&self) -> FixedOffset {
+        UTC
+    }
 
     /// A text that no other database in this process has.
     fn identity(&self) -> String;
@@ -83,7 +88,7 @@ pub(super) trait Backend: Clone {
 
     /// Makes claims for Running tasks that no claim holds, because plain SQL set them to Running under a node. Does nothing on a database
     /// whose triggers do that.
-    async fn make_missing_claims(&self, _now: NaiveDateTime) -> Result<(), StoreError> {
+    async fn make_missing_claims(&self, _now: StoredTime) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -93,10 +98,10 @@ pub(super) trait Backend: Clone {
 
     /// Ends a task that no node runs; answers whether it did. If the task is unseen, it is not ended: its row is set to Running instead, so
     /// that the caller can write the request to cancel there.
-    async fn cancel_waiting(&self, theme: String, id: i64, now: NaiveDateTime) -> Result<bool, StoreError>;
+    async fn cancel_waiting(&self, theme: String, id: i64, now: StoredTime) -> Result<bool, StoreError>;
 
     /// Ends those of these tasks that wait and that no claim names; answers with their ids. The ids are in ascending order.
-    async fn cancel_many(&self, ids: Vec<i64>, now: NaiveDateTime) -> Result<Vec<i64>, StoreError>;
+    async fn cancel_many(&self, ids: Vec<i64>, now: StoredTime) -> Result<Vec<i64>, StoreError>;
 
     /// Removes a segment whose tasks do not wait any more.
     async fn drop_segment(&self, segment: i64) -> Result<(), StoreError>;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::FixedOffset;
 use diesel::{
     backend::Backend,
     connection::{Connection, LoadConnection},
@@ -12,6 +13,7 @@ use super::{
     StoreError,
     statement::executor::{Async, Blocking, Executor},
     tasks::new_row::NewTaskRow,
+    time::ZONE,
 };
 use crate::domain::AddedTask;
 
@@ -50,6 +52,8 @@ pub(in crate::store) struct Target {
     pub(in crate::store) name: Option<Arc<str>>,
     /// The URL, without its password.
     pub(in crate::store) url: String,
+    /// The zone of its columns of time.
+    pub(in crate::store) zone: FixedOffset,
 }
 
 impl Target {
@@ -101,7 +105,7 @@ async fn insert<DB: Callers>(mut conn: impl Executor<DB>, rows: NewRows) -> Resu
     if rows.rows.is_empty() {
         return Ok(Vec::new());
     }
-    match DB::insert(&mut conn, &rows).await {
+    match ZONE.scope(rows.target.zone, DB::insert(&mut conn, &rows)).await {
         Err(StoreError::Database(text)) if is_table_missing(&text) => Err(rows
             .target
             .other(format!("the tables of gaia-actors are not there ({text})"))),

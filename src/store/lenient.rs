@@ -19,6 +19,8 @@ use diesel::{
     sql_types::{BigInt, Binary, Integer, Text, Timestamp},
 };
 
+use super::time::StoredTime;
+
 /// A text. Bytes that are no characters (SQLite accepts any bytes) are replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = Text)]
@@ -27,11 +29,11 @@ pub(crate) struct AnyText(pub(crate) String);
 /// A time, or `None` if this crate cannot read it: another text on SQLite, an infinite time on PostgreSQL, MySQL's zero date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromSqlRow)]
 #[diesel(sql_type = Timestamp)]
-pub(crate) struct AnyTime(Option<NaiveDateTime>);
+pub(crate) struct AnyTime(Option<StoredTime>);
 
 impl From<DateTime<Utc>> for AnyTime {
     fn from(time: DateTime<Utc>) -> Self {
-        Self(Some(time.naive_utc()))
+        Self(Some(time.into()))
     }
 }
 
@@ -49,6 +51,7 @@ pub(crate) enum AnyInt {
 pub(crate) trait Lenient: Backend {
     fn number(value: Self::RawValue<'_>) -> Option<i64>;
 
+    /// As it stands in the row.
     fn time(value: Self::RawValue<'_>) -> Option<NaiveDateTime>;
 }
 
@@ -70,11 +73,11 @@ where
 
 impl<DB: Lenient> FromSql<Timestamp, DB> for AnyTime {
     fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(Self(DB::time(value)))
+        Ok(Self(DB::time(value).map(StoredTime::read)))
     }
 
     fn from_nullable_sql(value: Option<DB::RawValue<'_>>) -> deserialize::Result<Self> {
-        Ok(Self(value.and_then(DB::time)))
+        Ok(Self(value.and_then(DB::time).map(StoredTime::read)))
     }
 }
 
@@ -107,7 +110,7 @@ pub(super) fn text(column: Option<AnyText>) -> Option<String> {
 
 /// The time of a column.
 pub(crate) fn time(column: impl Into<Option<AnyTime>>) -> Option<DateTime<Utc>> {
-    column.into().and_then(|time| time.0).map(|at| at.and_utc())
+    column.into().and_then(|time| time.0).map(StoredTime::utc)
 }
 
 /// The number of a column.

@@ -27,6 +27,7 @@ mod server;
 mod sqlite;
 mod statement;
 mod tasks;
+mod time;
 mod url;
 
 pub(crate) use backend::Announcement;
@@ -51,6 +52,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::FixedOffset;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
@@ -290,6 +292,11 @@ impl Store {
     #[must_use]
     pub fn conflicts(&self) -> u64 {
         self.conflicts.load(Ordering::Relaxed)
+    }
+
+    /// The zone in which the columns of time stand: UTC, unless the URL of a MySQL database names another.
+    pub(crate) fn zone(&self) -> FixedOffset {
+        db::on_each!(&self.db, |db| db.zone())
     }
 
     /// What tells this database from any other in this process, for "one scheduler of a theme".

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS gaia_claims (
 
 -- The next number of a claim is greater than that of any claim before. One near the last number is none that a claim has given.
 INSERT INTO gaia_claims (id, theme, node_id, mark, claimed_at, ids)
-  SELECT COALESCE(MAX(lease_token), 0) + 1, '', '', '', UTC_TIMESTAMP(6), '[]' FROM asynctasks
+  SELECT COALESCE(MAX(lease_token), 0) + 1, '', '', '', CURRENT_TIMESTAMP(6), '[]' FROM asynctasks
   WHERE lease_token BETWEEN 0 AND 4611686018427387904
   ON DUPLICATE KEY UPDATE mark = '';
 DELETE FROM gaia_claims WHERE node_id = '';

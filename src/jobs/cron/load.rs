@@ -120,7 +120,7 @@ impl CronActor {
         let begin = async move {
             store.jobs().end_schedules().await?;
             for ids in ids.chunks(500) {
-                store.jobs().begin_schedules(ids, now.naive_utc()).await?;
+                store.jobs().begin_schedules(ids, now.into()).await?;
             }
             Ok::<_, StoreError>(())
         };

@@ -207,7 +207,7 @@ impl CronActor {
 
     /// Follows the requests to stop runs of this node, and ends open runs that name this node and that this process does not know.
     pub(super) fn apply_requests(&mut self, open: &[OpenRun]) {
-        let now = self.now().naive_utc();
+        let now = self.now();
         for open in open {
             let is_refused = self.refused.contains(&open.run_id);
             if is_refused || self.released.contains(open.run_id) || self.looks_at_runs.is_outdated(open.run_id) {

@@ -17,7 +17,7 @@ pub(super) async fn delete_audit(store: &Store, now: DateTime<Utc>) -> Result<()
     };
     loop {
         let began = Instant::now();
-        if store.cluster().delete_audit(before.naive_utc()).await? == 0 {
+        if store.cluster().delete_audit(before.into()).await? == 0 {
             return Ok(());
         }
         rest(began).await;

@@ -82,7 +82,7 @@ impl Folder {
                 continue;
             };
             // Whole spans only, so that a span is folded once and not piece by piece.
-            let before = span_of(old, to).naive_utc();
+            let before = span_of(old, to).into();
             loop {
                 let began = Instant::now();
                 let folding = Folding {
@@ -119,7 +119,7 @@ pub(super) async fn delete_hours(store: &Store, now: DateTime<Utc>) -> Result<()
     };
     loop {
         let began = Instant::now();
-        if store.cluster().delete_history(HOUR, before.naive_utc()).await? == 0 {
+        if store.cluster().delete_history(HOUR, before.into()).await? == 0 {
             return Ok(());
         }
         rest(began).await;

@@ -12,7 +12,7 @@ pub(super) async fn delete_logs(store: &Store, scopes: &[String], before: DateTi
     for scope in scopes {
         loop {
             let began = Instant::now();
-            if store.cluster().delete_logs(scope, before.naive_utc()).await? == 0 {
+            if store.cluster().delete_logs(scope, before.into()).await? == 0 {
                 break;
             }
             rest(began).await;

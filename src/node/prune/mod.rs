@@ -153,7 +153,7 @@ impl Pruner {
 
     fn expired(&self, before: DateTime<Utc>, themes: Vec<String>) -> Expired {
         Expired {
-            before: before.naive_utc(),
+            before: before.into(),
             themes,
             foreign: self.parts.foreign,
         }

@@ -12,6 +12,7 @@ use crate::{
         db::on_backend,
         lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         schema::gaia_alerts,
+        time::StoredTime,
     },
 };
 
@@ -89,8 +90,8 @@ macro_rules! values {
         (
             gaia_alerts::subject.eq(&$stored.alert.subject),
             gaia_alerts::node.eq(&$stored.alert.node),
-            gaia_alerts::last_time.eq($stored.alert.last_time.naive_utc()),
-            gaia_alerts::last_sent.eq($stored.alert.last_sent.naive_utc()),
+            gaia_alerts::last_time.eq(StoredTime::from($stored.alert.last_time)),
+            gaia_alerts::last_sent.eq(StoredTime::from($stored.alert.last_sent)),
             gaia_alerts::times.eq(number_of($stored.alert.times)),
             gaia_alerts::held_back.eq(number_of($stored.alert.held_back)),
             gaia_alerts::place.eq(&$stored.alert.place),
@@ -127,7 +128,7 @@ impl ClusterStore<'_> {
                     gaia_alerts::alert_key.eq(&stored.hash),
                     gaia_alerts::kind.eq(stored.alert.kind.as_str()),
                     gaia_alerts::theme.eq(&stored.alert.theme),
-                    gaia_alerts::since.eq(stored.alert.since.naive_utc()),
+                    gaia_alerts::since.eq(StoredTime::from(stored.alert.since)),
                     gaia_alerts::version.eq(stored.version),
                     values!(stored),
                 ))

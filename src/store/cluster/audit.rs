@@ -1,6 +1,5 @@
 //! The audit: what operators have changed, a row for each change. The row is written before the change, and gets its result afterwards.
 
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -11,6 +10,7 @@ use crate::{
         db::on_backend,
         lenient::{AnyInt, AnyText, AnyTime, key, text, time},
         schema::gaia_audit,
+        time::StoredTime,
     },
 };
 
@@ -56,7 +56,7 @@ impl ClusterStore<'_> {
     /// Adds an entry without a result; answers with its id.
     pub(crate) async fn begin_audit(&self, audit: &NewAudit) -> Result<i64, StoreError> {
         let changes = changes_text(&audit.changes);
-        let (now, token) = (self.clock().now().naive_utc(), uuid::Uuid::now_v7().to_string());
+        let (now, token) = (StoredTime::from(self.clock().now()), uuid::Uuid::now_v7().to_string());
         let insert = || async {
             let mut conn = self.db.write().await?;
             on_backend!(conn, |conn| {
@@ -127,7 +127,7 @@ impl ClusterStore<'_> {
     }
 
     /// Deletes some entries of changes that began before this time; answers how many entries there were.
-    pub(crate) async fn delete_audit(&self, before: NaiveDateTime) -> Result<usize, StoreError> {
+    pub(crate) async fn delete_audit(&self, before: StoredTime) -> Result<usize, StoreError> {
         let mut conn = self.db.read().await?;
         let ids: Vec<i64> = on_backend!(conn, |conn| {
             gaia_audit::table

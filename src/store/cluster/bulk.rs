@@ -1,6 +1,6 @@
 //! Bulk operations, as their rows have them.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -11,6 +11,7 @@ use crate::{
         db::on_backend,
         lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         schema::{gaia_bulk, gaia_nodes},
+        time::StoredTime,
     },
 };
 
@@ -51,7 +52,7 @@ struct NewBulk<'a> {
     below: i64,
     most: Option<i64>,
     skipped: &'a str,
-    created_at: NaiveDateTime,
+    created_at: StoredTime,
 }
 
 impl BulkRow {
@@ -108,15 +109,12 @@ impl ClusterStore<'_> {
             below,
             most: bulk.most.and_then(|most| i64::try_from(most).ok()),
             skipped: "{}",
-            created_at: now.naive_utc(),
+            created_at: StoredTime::from(now),
         };
-        let old = now
-            .checked_sub_signed(KEPT)
-            .unwrap_or(DateTime::<Utc>::MIN_UTC)
-            .naive_utc();
+        let old = now.checked_sub_signed(KEPT).unwrap_or(DateTime::<Utc>::MIN_UTC);
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
-            diesel::delete(gaia_bulk::table.filter(gaia_bulk::ended_at.lt(old)))
+            diesel::delete(gaia_bulk::table.filter(gaia_bulk::ended_at.lt(StoredTime::from(old))))
                 .execute(conn)
                 .await
         })?;
@@ -240,7 +238,7 @@ impl ClusterStore<'_> {
     pub(crate) async fn note_bulk(&self, bulk: &BulkOperation, node: &str) -> Result<bool, StoreError> {
         let skipped = serde_json::to_string(&bulk.skipped);
         let skipped = skipped.map_err(|error| StoreError::Database(error.to_string()))?;
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let ended_at = (bulk.state != BulkState::Running).then_some(now);
         let note = || async {
             let mut conn = self.db.write().await?;
@@ -263,7 +261,7 @@ impl ClusterStore<'_> {
 
     /// Ends an operation that is under way. What it has changed stays changed.
     pub(crate) async fn cancel_bulk(&self, id: i64) -> Result<(), StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             diesel::update(gaia_bulk::table)

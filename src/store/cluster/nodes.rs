@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     dsl::sql,
     prelude::*,
@@ -17,6 +17,7 @@ use crate::store::{
     lenient::{AnyInt, AnyText, AnyTime, millis, number, text, time},
     schema::gaia_nodes,
     tasks::is_remote,
+    time::StoredTime,
 };
 
 /// The row of a node, as the node writes it. The database adds the times.
@@ -198,7 +199,7 @@ impl ClusterStore<'_> {
         );
         let held = as_number("EXISTS (SELECT 1 FROM gaia_held)");
         let limits = as_number("EXISTS (SELECT 1 FROM gaia_limits) OR EXISTS (SELECT 1 FROM gaia_keys)");
-        let rows: Vec<(SeenRow, NaiveDateTime, i64, i64, i64, i64)> = on_backend!(conn, |conn| {
+        let rows: Vec<(SeenRow, StoredTime, i64, i64, i64, i64)> = on_backend!(conn, |conn| {
             gaia_nodes::table
                 .order(gaia_nodes::id)
                 .select((
@@ -213,7 +214,7 @@ impl ClusterStore<'_> {
                 .await
         })?;
         let first = rows.as_slice().first();
-        let now = first.map(|(_, now, ..)| now.and_utc());
+        let now = first.map(|(_, now, ..)| now.utc());
         // No row: the conditions were not computed, and count as true.
         let [any_runs, any_due, any_held, any_limits] = first.map_or([true; 4], |(.., runs, due, held, limits)| {
             [*runs, *due, *held, *limits].map(|number| number != 0)
@@ -241,8 +242,8 @@ impl ClusterStore<'_> {
         let mut conn = self.db.read().await?;
         for _ in 0..3 {
             let asked = self.clock().uptime();
-            let now: NaiveDateTime = on_backend!(conn, |conn| sql::<Timestamp>(&sql_now).get_result(conn).await)?;
-            self.follow(now.and_utc(), asked);
+            let now: StoredTime = on_backend!(conn, |conn| sql::<Timestamp>(&sql_now).get_result(conn).await)?;
+            self.follow(now.utc(), asked);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! open runs), takes it by a guarded update, and writes the result into it. So one node follows a request, and a node that finds none has
 //! no further query.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{dsl::sql, prelude::*, sql_types::Timestamp};
 use diesel_async::RunQueryDsl;
 
@@ -16,6 +16,7 @@ use crate::{
         db::on_backend,
         lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         schema::{gaia_node_status, gaia_requests},
+        time::StoredTime,
     },
 };
 
@@ -49,9 +50,9 @@ type RequestRow = (AnyText, Option<AnyText>, Option<AnyInt>, Option<AnyInt>);
 
 /// Between these times lie the times at which requests were made that are not over. A request of a later time was made before the clock
 /// was set back.
-pub(in crate::store) fn life(now: DateTime<Utc>) -> [NaiveDateTime; 2] {
+pub(in crate::store) fn life(now: DateTime<Utc>) -> [StoredTime; 2] {
     let life = TimeDelta::from_std(REQUEST_LIFE).unwrap_or(TimeDelta::MAX);
-    [-life, life].map(|by| now.checked_add_signed(by).unwrap_or(now).naive_utc())
+    [-life, life].map(|by| StoredTime::from(now.checked_add_signed(by).unwrap_or(now)))
 }
 
 fn asked((kind, theme, job_id, workers): RequestRow) -> Option<Asked> {
@@ -92,7 +93,7 @@ impl ClusterStore<'_> {
                 ("resize", Some(theme.as_str()), None, Some(workers))
             }
         };
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             diesel::insert_into(gaia_requests::table)
@@ -118,7 +119,7 @@ impl ClusterStore<'_> {
     /// as its answer.
     pub(crate) async fn take_request(&self, id: i64, node: &str) -> Result<Option<TakenRequest>, StoreError> {
         let now = self.clock().now();
-        let ([after, before], at) = (life(now), now.naive_utc());
+        let ([after, before], at) = (life(now), StoredTime::from(now));
         // By the key: a condition on the index over open requests could lock those that another node takes.
         let take = || async {
             let mut conn = self.db.write().await?;
@@ -170,7 +171,7 @@ impl ClusterStore<'_> {
                 .filter(gaia_requests::done_at.is_null())
                 .set((
                     gaia_requests::taken_by.eq(None::<String>),
-                    gaia_requests::taken_at.eq(None::<NaiveDateTime>),
+                    gaia_requests::taken_at.eq(None::<StoredTime>),
                     gaia_requests::open_for.eq(""),
                 ))
                 .execute(conn)
@@ -182,7 +183,7 @@ impl ClusterStore<'_> {
     /// Writes the result of a request that has none. `node`: the one that must have taken it; `None`: it must not be taken. Answers whether
     /// the result was written.
     pub(crate) async fn answer(&self, id: i64, node: Option<&str>, answer: &Answer) -> Result<bool, StoreError> {
-        let (now, result) = (self.clock().now().naive_utc(), answer.to_text());
+        let (now, result) = (StoredTime::from(self.clock().now()), answer.to_text());
         let write = || async {
             let mut conn = self.db.write().await?;
             let set = || {
@@ -211,7 +212,7 @@ impl ClusterStore<'_> {
     /// Notes that the node is gone in the requests that it has taken and not answered. An asker that waits notes it, too: so an error is no
     /// reason to do anything else.
     pub(super) async fn close_requests_of(&self, node: &str) {
-        let (now, result) = (self.clock().now().naive_utc(), Answer::NodeIsGone.to_text());
+        let (now, result) = (StoredTime::from(self.clock().now()), Answer::NodeIsGone.to_text());
         let close = || async {
             let mut conn = self.db.write().await?;
             Ok(on_backend!(conn, |conn| {
@@ -294,7 +295,7 @@ impl ClusterStore<'_> {
     /// Deletes requests, and what nodes have said, once they are older than a day.
     pub(crate) async fn drop_old_requests(&self) -> Result<(), StoreError> {
         let now = self.clock().now();
-        let before = now.checked_sub_signed(KEPT).unwrap_or(now).naive_utc();
+        let before = StoredTime::from(now.checked_sub_signed(KEPT).unwrap_or(now));
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             diesel::delete(gaia_requests::table.filter(gaia_requests::created_at.lt(before)))

@@ -19,6 +19,7 @@ use crate::{
         db::on_backend,
         lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
         schema::{gaia_claims, gaia_due, gaia_requests, gaia_themes},
+        time::StoredTime,
     },
 };
 
@@ -225,7 +226,7 @@ impl ClusterStore<'_> {
     /// Pauses or resumes a theme. The note of a theme that is paused already is kept beside the new one.
     pub(crate) async fn set_paused(&self, theme: &str, paused: bool, note: &Note) -> Result<(), StoreError> {
         self.add_theme(theme).await?;
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             let is_kept = || {
@@ -262,7 +263,7 @@ impl ClusterStore<'_> {
 
     pub(crate) async fn set_size(&self, theme: &str, workers: Option<usize>, note: &Note) -> Result<(), StoreError> {
         self.add_theme(theme).await?;
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let workers = workers.map(|workers| i32::try_from(workers).unwrap_or(i32::MAX));
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
@@ -283,7 +284,7 @@ impl ClusterStore<'_> {
 
     /// Makes the theme's row if it is not there.
     async fn add_theme(&self, theme: &str) -> Result<(), StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let mut conn = self.db.write().await?;
         let there: i64 = on_backend!(conn, |conn| {
             gaia_themes::table

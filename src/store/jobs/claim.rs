@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::NaiveDateTime;
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::{
@@ -17,6 +16,7 @@ use crate::{
         schema::{gaia_nodes, job_center, job_record},
         statement::{chunks::chunks, lists::octet_length, transaction::on_each_connection},
         tasks::claimed::MAX_ARGS_PER_CLAIM,
+        time::StoredTime,
     },
 };
 
@@ -27,7 +27,7 @@ fn job_ids(claim: &FireClaim) -> Vec<i64> {
     ids
 }
 
-fn seconds(claim: &FireClaim) -> Vec<NaiveDateTime> {
+fn seconds(claim: &FireClaim) -> Vec<StoredTime> {
     let mut seconds: Vec<_> = claim.fires.iter().filter_map(Fire::scheduled_at).collect();
     seconds.sort_unstable();
     seconds.dedup();
@@ -37,7 +37,7 @@ fn seconds(claim: &FireClaim) -> Vec<NaiveDateTime> {
 /// Whether other nodes have claimed all these fires.
 fn all_taken(claim: &FireClaim, taken: &[TakenRow]) -> bool {
     let by_others = taken.iter().filter(|row| !is_ours(claim, row));
-    let taken: HashSet<(i64, NaiveDateTime)> = by_others.filter_map(fire_of).collect();
+    let taken: HashSet<(i64, StoredTime)> = by_others.filter_map(fire_of).collect();
     let is_taken = |fire: &Fire| fire.scheduled_at().is_some_and(|at| taken.contains(&(fire.job_id, at)));
     claim.fires.iter().all(is_taken)
 }
@@ -168,7 +168,7 @@ macro_rules! update_jobs {
             diesel::update(job_center::table.filter(job_center::id.eq_any(&$plan.begun)))
                 .set((
                     job_center::run_status.eq(RunStatus::Running.as_str()),
-                    job_center::last_run_time.eq($claim.now.naive_utc()),
+                    job_center::last_run_time.eq(StoredTime::from($claim.now)),
                     job_center::update_time.eq(job_center::update_time),
                 ))
                 .execute($conn)$($wait)*?;

@@ -1,13 +1,12 @@
 //! Changes of jobs by people. Each change is one guarded statement.
 
-use chrono::NaiveDateTime;
 use diesel::{dsl::case_when, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
 use super::rows::DefinedRow;
 use crate::{
     domain::{NewJob, SecretChange},
-    store::{JobStore, StoreError, db::on_backend, schema::job_center},
+    store::{JobStore, StoreError, db::on_backend, schema::job_center, time::StoredTime},
 };
 
 /// What adding a job did.
@@ -49,7 +48,7 @@ macro_rules! next_version {
 impl JobStore<'_> {
     /// Adds a job that has passed its check. If two jobs with the same name are added at the same time, one is refused.
     pub(crate) async fn add(&self, job: NewJob) -> Result<AddJob, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let name = job.job_name.clone();
         let secret = match &job.hook_secret {
             SecretChange::Set(secret) => Some(secret.clone()),
@@ -126,7 +125,7 @@ impl JobStore<'_> {
             SecretChange::Set(secret) => Some(job_center::hook_secret.eq(Some(secret.clone()))),
         };
         let unique_name = renamed.map(|name| job_center::unique_name.eq(Some(name)));
-        let row = DefinedRow::new(job, self.clock().now().naive_utc());
+        let row = DefinedRow::new(job, StoredTime::from(self.clock().now()));
         let mut conn = self.db.write().await?;
         Ok(on_backend!(conn, |conn| {
             diesel::update(job_center::table.filter(job_center::id.eq(id)))
@@ -166,7 +165,7 @@ impl JobStore<'_> {
         enabled: bool,
         version: Option<i64>,
     ) -> Result<EditJob, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let mut conn = self.db.write().await?;
         let changed = on_backend!(conn, |conn| {
             let is_off = job_center::enabled.is_null().or(job_center::enabled.eq(0));
@@ -194,7 +193,7 @@ impl JobStore<'_> {
         })
     }
 
-    async fn insert(&self, row: &DefinedRow, secret: Option<String>, now: NaiveDateTime) -> Result<(), StoreError> {
+    async fn insert(&self, row: &DefinedRow, secret: Option<String>, now: StoredTime) -> Result<(), StoreError> {
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             diesel::insert_into(job_center::table)

@@ -11,6 +11,7 @@ use crate::{
         lenient::AnyInt,
         schema::{job_center, job_record},
         statement::transaction::on_each_connection,
+        time::StoredTime,
     },
 };
 
@@ -147,10 +148,10 @@ macro_rules! end_runs {
                     job_record::run_result.eq(&end.result),
                     job_record::run_err.eq(&end.error),
                     job_record::attempt.eq(end.attempt),
-                    end.started_at.map(|at| job_record::started_at.eq(at.naive_utc())),
-                    job_record::ended_at.eq(end.ended_at.naive_utc()),
+                    end.started_at.map(|at| job_record::started_at.eq(StoredTime::from(at))),
+                    job_record::ended_at.eq(StoredTime::from(end.ended_at)),
                     job_record::duration_ms.eq(end.duration_ms()),
-                    job_record::update_time.eq(end.ended_at.naive_utc()),
+                    job_record::update_time.eq(StoredTime::from(end.ended_at)),
                 ))
                 .execute($conn)$($wait)*?;
             if changed > 0 {

@@ -1,8 +1,9 @@
 //! Fires, and the results of claiming them.
 
+use crate::store::time::StoredTime;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 
 use super::rows::JobRow;
 
@@ -81,8 +82,8 @@ impl Fire {
         }
     }
 
-    pub(super) fn scheduled_at(&self) -> Option<NaiveDateTime> {
-        self.at().map(|at| at.naive_utc())
+    pub(super) fn scheduled_at(&self) -> Option<StoredTime> {
+        self.at().map(StoredTime::from)
     }
 
     pub(super) fn is_missed(&self) -> bool {

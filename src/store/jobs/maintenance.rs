@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
     dsl::sql,
@@ -25,6 +25,7 @@ use crate::{
         db::on_backend,
         lenient::{AnyInt, AnyText, AnyTime, is_set, number, text, time},
         schema::{gaia_nodes, gaia_requests, job_center, job_record},
+        time::StoredTime,
     },
 };
 
@@ -51,7 +52,7 @@ pub(crate) struct OpenRun {
     pub(crate) run_id: i64,
     pub(crate) job_id: i64,
     /// When it was claimed.
-    pub(crate) claimed_at: Option<NaiveDateTime>,
+    pub(crate) claimed_at: Option<DateTime<Utc>>,
     /// The reason, if a caller has asked it to stop.
     pub(crate) cancel_reason: Option<String>,
 }
@@ -117,7 +118,7 @@ impl JobStore<'_> {
     }
 
     /// Notes that the schedules of these jobs hold from `now` on: plain SQL has added, changed or enabled them, and they have missed no fire.
-    pub(crate) async fn begin_schedules(&self, ids: &[i64], now: NaiveDateTime) -> Result<(), StoreError> {
+    pub(crate) async fn begin_schedules(&self, ids: &[i64], now: StoredTime) -> Result<(), StoreError> {
         let as_noted = self.db.dialect().schedule;
         let begin = || async {
             let mut conn = self.db.write().await?;
@@ -154,7 +155,7 @@ impl JobStore<'_> {
                     let disabled = job_center::enabled.is_null().or(job_center::enabled.eq(0));
                     diesel::update(job_center::table.filter(job_center::id.eq_any(ids)).filter(disabled))
                         .set((
-                            job_center::scheduled_from.eq(None::<NaiveDateTime>),
+                            job_center::scheduled_from.eq(None::<StoredTime>),
                             job_center::update_time.eq(job_center::update_time),
                         ))
                         .execute(conn)
@@ -227,7 +228,7 @@ impl JobStore<'_> {
     /// Asks the open runs of a job to stop, for this reason; answers how many there are.
     pub(crate) async fn cancel_runs(&self, job_id: i64, reason: &str) -> Result<usize, StoreError> {
         let open: SqlLiteral<Bool> = sql(&(self.db.dialect().is_open_of)(job_id));
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let cancel = || async {
             let mut conn = self.db.write().await?;
             Ok(on_backend!(conn, |conn| {
@@ -285,7 +286,7 @@ impl JobStore<'_> {
             runs.push(OpenRun {
                 run_id: id,
                 job_id: number(job_id).unwrap_or_default(),
-                claimed_at: time(claimed_at).map(|at| at.naive_utc()),
+                claimed_at: time(claimed_at),
                 cancel_reason: text(cancel_reason),
             });
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
     fires::{ClaimedRun, Fire, FireClaim, FireKind, Fired},
@@ -14,6 +14,7 @@ use crate::{
         lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         statement::chunks::ByteSize,
         tasks::put_off::FAR_AHEAD,
+        time::StoredTime,
     },
 };
 
@@ -23,14 +24,14 @@ pub(super) struct Seen {
     /// Jobs that exist and that this claim could not lock, or leaves for the next claim.
     locked: Vec<i64>,
     /// The last second of each job that was claimed.
-    last: HashMap<i64, NaiveDateTime>,
+    last: HashMap<i64, StoredTime>,
     /// Seconds of each job that were claimed: its last one, those right before fires of this claim that a later second has overtaken, and the
     /// seconds of this claim.
-    seconds: HashMap<i64, BTreeSet<NaiveDateTime>>,
+    seconds: HashMap<i64, BTreeSet<StoredTime>>,
     /// Open runs of each job.
     open: HashMap<i64, Vec<i64>>,
     /// Runs that exist already, by job and second.
-    taken: HashMap<(i64, NaiveDateTime), Taken>,
+    taken: HashMap<(i64, StoredTime), Taken>,
 }
 
 /// A run that exists already.
@@ -52,14 +53,14 @@ pub(super) type TakenRow = (
 );
 
 /// A second later than this can only have been claimed by a clock that was ahead.
-pub(super) fn far_ahead(now: DateTime<Utc>) -> NaiveDateTime {
+pub(super) fn far_ahead(now: DateTime<Utc>) -> StoredTime {
     let far = now.checked_add_signed(FAR_AHEAD);
-    far.unwrap_or(DateTime::<Utc>::MAX_UTC).naive_utc()
+    StoredTime::from(far.unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 /// The job and the second of such a run.
-pub(super) fn fire_of((_, job_id, at, ..): &TakenRow) -> Option<(i64, NaiveDateTime)> {
-    Some((number(*job_id)?, time(*at)?.naive_utc()))
+pub(super) fn fire_of((_, job_id, at, ..): &TakenRow) -> Option<(i64, StoredTime)> {
+    Some((number(*job_id)?, time(*at)?.into()))
 }
 
 /// Whether such a run is an open one of this node.
@@ -77,7 +78,7 @@ impl Seen {
         // A last second that is far ahead was claimed by a wrong clock, and is ignored.
         let far = far_ahead(claim.now);
         let last = |job: &JobRow| {
-            let last = time(job.scheduled_from)?.naive_utc();
+            let last = StoredTime::from(time(job.scheduled_from)?);
             (last <= far).then_some((job.id, last))
         };
         let mut seen = Self {
@@ -110,7 +111,7 @@ impl Seen {
 impl Seen {
     /// The job and the second of those fires that are still to be claimed although a later second of their job was claimed already, by a node
     /// that was quicker.
-    pub(super) fn overtaken(&self, claim: &FireClaim) -> Vec<(i64, NaiveDateTime)> {
+    pub(super) fn overtaken(&self, claim: &FireClaim) -> Vec<(i64, StoredTime)> {
         let fires = claim.fires.iter().filter(|fire| self.settled(fire).is_none());
         fires
             .filter_map(|fire| Some((fire.job_id, fire.scheduled_at()?)))
@@ -120,12 +121,12 @@ impl Seen {
 
     /// Notes a second that was claimed for a job.
     pub(super) fn note(&mut self, job_id: i64, second: Option<AnyTime>) {
-        let second = time(second).map(|second| second.naive_utc());
+        let second = time(second).map(StoredTime::from);
         self.seconds.entry(job_id).or_default().extend(second);
     }
 
     /// The last claimed second of a job before this one.
-    fn before(&self, job_id: i64, at: NaiveDateTime) -> Option<NaiveDateTime> {
+    fn before(&self, job_id: i64, at: StoredTime) -> Option<StoredTime> {
         self.seconds.get(&job_id)?.range(..at).next_back().copied()
     }
 
@@ -168,7 +169,7 @@ pub(super) struct Plan {
     /// Jobs of which a run begins.
     pub(super) begun: Vec<i64>,
     /// The seconds that are claimed, each with its jobs.
-    pub(super) claimed: HashMap<NaiveDateTime, Vec<i64>>,
+    pub(super) claimed: HashMap<StoredTime, Vec<i64>>,
 }
 
 enum Planned {
@@ -305,8 +306,8 @@ impl ByteSize for NewRun {
     }
 }
 
-fn new_run(claim: &FireClaim, job: &JobRow, at: Option<NaiveDateTime>) -> NewRun {
-    let now = Some(claim.now.naive_utc());
+fn new_run(claim: &FireClaim, job: &JobRow, at: Option<StoredTime>) -> NewRun {
+    let now = Some(StoredTime::from(claim.now));
     NewRun {
         job_id: Some(job.id),
         job_name: job.job_name.0.clone(),
@@ -332,5 +333,5 @@ fn new_run(claim: &FireClaim, job: &JobRow, at: Option<NaiveDateTime>) -> NewRun
 fn skip(run: &mut NewRun, claim: &FireClaim, why: &str) {
     run.job_result_flag = Some(RunFlag::Skipped.as_str());
     run.run_err = Some(why.to_owned());
-    run.ended_at = Some(claim.now.naive_utc());
+    run.ended_at = Some(StoredTime::from(claim.now));
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         lenient::{AnyInt, AnyText, AnyTime, is_set, narrow, number, text, time},
         schema::{job_center, job_record},
         statement::lists::is_cut,
+        time::StoredTime,
     },
 };
 
@@ -249,7 +250,7 @@ pub(super) struct DefinedRow {
     pub(super) args: Option<String>,
     pub(super) timeout: Option<i32>,
     pub(super) enabled: Option<i32>,
-    pub(super) update_time: Option<NaiveDateTime>,
+    pub(super) update_time: Option<StoredTime>,
     pub(super) time_zone: Option<String>,
     pub(super) overlap_policy: Option<String>,
     pub(super) misfire_policy: Option<String>,
@@ -258,13 +259,13 @@ pub(super) struct DefinedRow {
     pub(super) retry_delay_ms: Option<i64>,
     pub(super) hook_method: Option<String>,
     pub(super) hook_headers: Option<String>,
-    pub(super) scheduled_from: Option<NaiveDateTime>,
+    pub(super) scheduled_from: Option<StoredTime>,
     pub(super) scheduled_by: Option<String>,
 }
 
 impl DefinedRow {
     /// The row of a job that has passed its check. Its schedule holds from `now` on.
-    pub(super) fn new(job: NewJob, now: NaiveDateTime) -> Self {
+    pub(super) fn new(job: NewJob, now: StoredTime) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "checked: whole seconds that fit")]
         let seconds = |seconds: f64| Some(seconds as i32);
         let headers = (!job.hook_headers.is_empty()).then(|| serde_json::json!(job.hook_headers).to_string());
@@ -388,12 +389,12 @@ pub(super) struct NewRun {
     pub(super) args: Option<String>,
     pub(super) job_result_flag: Option<&'static str>,
     pub(super) run_err: Option<String>,
-    pub(super) create_time: Option<NaiveDateTime>,
-    pub(super) update_time: Option<NaiveDateTime>,
-    pub(super) scheduled_at: Option<NaiveDateTime>,
-    pub(super) previous_at: Option<NaiveDateTime>,
-    pub(super) started_at: Option<NaiveDateTime>,
-    pub(super) ended_at: Option<NaiveDateTime>,
+    pub(super) create_time: Option<StoredTime>,
+    pub(super) update_time: Option<StoredTime>,
+    pub(super) scheduled_at: Option<StoredTime>,
+    pub(super) previous_at: Option<StoredTime>,
+    pub(super) started_at: Option<StoredTime>,
+    pub(super) ended_at: Option<StoredTime>,
     pub(super) node_id: Option<String>,
     pub(super) log_id: Option<String>,
 }

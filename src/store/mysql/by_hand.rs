@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chrono::NaiveDateTime;
 use diesel::{
     OptionalExtension, QueryResult,
     sql_types::{BigInt, Integer, Text, Timestamp},
@@ -22,6 +21,7 @@ use crate::store::{
         Released,
         release::{self, Ended},
     },
+    time::StoredTime,
 };
 
 /// The most Running tasks for which one call makes claims.
@@ -60,7 +60,7 @@ pub(super) async fn is_any_unheld(conn: &mut AsyncMysqlConnection) -> QueryResul
 }
 
 /// Makes claims for at most [`MAX_TASKS`] Running tasks that no claim holds. Runs inside a transaction. Answers for how many tasks.
-pub(super) async fn make_missing_claims(conn: &mut AsyncMysqlConnection, now: NaiveDateTime) -> QueryResult<usize> {
+pub(super) async fn make_missing_claims(conn: &mut AsyncMysqlConnection, now: StoredTime) -> QueryResult<usize> {
     let mut unheld: Vec<(i64, AnyInt, AnyText, AnyText)> = prepared(UNHELD)
         .bind::<BigInt, _>(MAX_TASKS)
         .columns::<(BigInt, Integer, Text, Text)>()
@@ -147,7 +147,7 @@ pub(super) async fn cancel_waiting(
     conn: &mut AsyncMysqlConnection,
     theme: &str,
     id: i64,
-    now: NaiveDateTime,
+    now: StoredTime,
 ) -> QueryResult<bool> {
     prepared(LOCK_ONE)
         .bind::<BigInt, _>(id)
@@ -157,7 +157,7 @@ pub(super) async fn cancel_waiting(
         .await
         .optional()?;
     let text = id.to_string();
-    let claim: Option<(i64, String, String, NaiveDateTime)> = prepared(CLAIM_WITH)
+    let claim: Option<(i64, String, String, StoredTime)> = prepared(CLAIM_WITH)
         .bind::<Text, _>(theme)
         .bind::<Text, _>(&text)
         .bind::<Text, _>(&text)
@@ -203,7 +203,7 @@ const CANCEL_MANY: &str = concat!(
 pub(super) async fn cancel_many(
     conn: &mut AsyncMysqlConnection,
     ids: &[i64],
-    now: NaiveDateTime,
+    now: StoredTime,
 ) -> QueryResult<Vec<i64>> {
     let mut waiting: Vec<i64> = prepared(LOCK_MANY)
         .bind::<Text, _>(json(ids))

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::LazyLock};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult, Queryable,
     mysql::Mysql,
@@ -26,6 +26,7 @@ use crate::store::{
         claimed::{ClaimId, ClaimedColumns, ClaimedRow, MAX_PROMOTED_PER_CLAIM, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
+    time::StoredTime,
 };
 
 /// Reads what a claim would find.
@@ -131,9 +132,9 @@ impl Peek {
     }
 
     /// When the next scheduled task is due, if the node may claim.
-    pub(super) fn next_due(&self, now: NaiveDateTime) -> Option<DateTime<Utc>> {
+    pub(super) fn next_due(&self, now: StoredTime) -> Option<DateTime<Utc>> {
         let next_due = if self.has_come() {
-            Some(now.and_utc())
+            Some(now.utc())
         } else {
             time(self.next_due)
         };
@@ -145,7 +146,7 @@ impl Peek {
     }
 }
 
-pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
+pub(super) async fn peek(conn: &mut AsyncMysqlConnection, claim: &Claim, now: StoredTime) -> QueryResult<Peek> {
     prepared(PEEK)
         .bind::<Text, _>(&claim.node)
         .bind::<Text, _>(&claim.theme)
@@ -456,7 +457,7 @@ async fn make_claim(
     Ok(token)
 }
 
-async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+async fn promote(conn: &mut AsyncMysqlConnection, claim: &Claim, now: StoredTime) -> QueryResult<usize> {
     let most = MAX_PROMOTED_PER_CLAIM.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     let picked: Vec<i64> = prepared(PICK_LATER)
         .bind::<Text, _>(&claim.theme)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::FixedOffset;
 use diesel::{ConnectionError, QueryResult, dsl::sql, sql_types::BigInt};
 use diesel_async::AsyncMysqlConnection;
 use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, SslOpts, prelude::Queryable};
@@ -23,6 +24,8 @@ use crate::store::{
 ///   ends a transaction in which the client sends nothing for 20 s (the default lease): by then other nodes take over, and must find the
 ///   rows free. MySQL has no such setting: there idle sessions end after 20 s, which the pool knows. Each server reads only the comment
 ///   that is meant for it. Neither limit ends a statement that runs long.
+///
+/// One more sets the zone of the columns of time.
 const SESSION: [&str; 4] = [
     "SET NAMES utf8mb4",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -147,12 +150,17 @@ fn refusal(error: &Error) -> Refusal {
     }
 }
 
+fn session(zone: FixedOffset) -> Vec<String> {
+    let zone = format!("SET SESSION time_zone = '{zone}'");
+    SESSION.into_iter().map(str::to_owned).chain([zone]).collect()
+}
+
 fn options(url: &ServerUrl) -> OptsBuilder {
     let options = OptsBuilder::default()
         .user(url.user.clone())
         .pass(url.password.clone())
         .db_name(url.database.clone())
-        .init(SESSION.to_vec())
+        .init(session(url.zone))
         // diesel-async has its own cache of statements.
         .stmt_cache_size(0)
         // The count of an update includes rows that it found and did not change, as on the other databases.

@@ -8,7 +8,6 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     QueryResult,
     sql_types::{BigInt, Integer, Text, Timestamp},
@@ -19,6 +18,7 @@ use serde::Serialize;
 use crate::store::{
     statement::{chunks::chunks, prepared::prepared},
     tasks::run_key::{ClaimKey, RunKey},
+    time::StoredTime,
     writes::{Begin, Finish, Finished, Progress, Writes, Written},
 };
 
@@ -161,9 +161,9 @@ fn end(finish: &Finish, is_unseen: bool) -> impl Serialize {
         run.task_id,
         next.status.as_str(),
         next.retry_time,
-        next.run_at.map(time),
-        time(finish.started_at),
-        time(finish.ended_at),
+        next.run_at.map(StoredTime::from),
+        StoredTime::from(finish.started_at),
+        StoredTime::from(finish.ended_at),
         finish.duration_ms(),
         next.result.as_deref(),
         next.error.as_deref(),
@@ -176,10 +176,6 @@ fn end(finish: &Finish, is_unseen: bool) -> impl Serialize {
 
 fn note(finish: &Finish) -> impl Serialize {
     (finish.run.task_id, finish.attempt, &*finish.run.owner)
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
 }
 
 /// All items as one JSON text.
@@ -205,7 +201,7 @@ pub(super) async fn write(conn: &mut AsyncMysqlConnection, writes: &Writes) -> Q
 }
 
 /// The claims of a batch that have a row in `gaia_claims`, and when they were made.
-struct OpenClaims<'a>(BTreeMap<ClaimKey<'a>, NaiveDateTime>);
+struct OpenClaims<'a>(BTreeMap<ClaimKey<'a>, StoredTime>);
 
 impl<'a> OpenClaims<'a> {
     async fn of(conn: &mut AsyncMysqlConnection, writes: &'a Writes) -> QueryResult<Self> {
@@ -213,7 +209,7 @@ impl<'a> OpenClaims<'a> {
         if claims.is_empty() {
             return Ok(Self(BTreeMap::new()));
         }
-        let open: Vec<(i64, NaiveDateTime)> = prepared(OPEN)
+        let open: Vec<(i64, StoredTime)> = prepared(OPEN)
             .bind::<Text, _>(json(claims.iter())?)
             .columns::<(BigInt, Timestamp)>()
             .load(conn)
@@ -224,7 +220,7 @@ impl<'a> OpenClaims<'a> {
     }
 
     /// When the task of this run was claimed, if the task may be unseen: its claim has a row.
-    fn since(&self, run: &RunKey) -> Option<NaiveDateTime> {
+    fn since(&self, run: &RunKey) -> Option<StoredTime> {
         self.0.get(&run.claim()?).copied()
     }
 }
@@ -286,14 +282,14 @@ async fn lock_and_note_running(
 /// changed.
 pub(super) async fn note_running(
     conn: &mut AsyncMysqlConnection,
-    runs: &[(&RunKey, NaiveDateTime)],
+    runs: &[(&RunKey, StoredTime)],
 ) -> QueryResult<usize> {
     if runs.is_empty() {
         return Ok(0);
     }
     let runs = runs
         .iter()
-        .map(|(run, since)| (run.task_id, &*run.owner, run.token, &*run.log_id, time(since.and_utc())));
+        .map(|(run, since)| (run.task_id, &*run.owner, run.token, &*run.log_id, *since));
     prepared(NOTE_RUNNING).bind::<Text, _>(json(runs)?).execute(conn).await
 }
 

@@ -12,6 +12,8 @@ mod finish;
 mod migrations;
 mod queue;
 
+use crate::store::time::StoredTime;
+use chrono::FixedOffset;
 use std::sync::Arc;
 
 use diesel::sql_types::Text;
@@ -62,7 +64,8 @@ impl Backend for Mysql {
         product: "MySQL or MariaDB",
         database_name: "SELECT LOWER(DATABASE()) AS name",
         is_server: true,
-        now: "UTC_TIMESTAMP(6)",
+        // Sessions are in the zone of the columns.
+        now: "CURRENT_TIMESTAMP(6)",
         parameter: |_| "?".to_owned(),
         // A scan would lock what it passes, and go through all of a small table.
         by_key: " FORCE INDEX (PRIMARY)",
@@ -113,6 +116,10 @@ impl Backend for Mysql {
 
     fn url(&self) -> String {
         self.connections.url().shown().to_owned()
+    }
+
+    fn zone(&self) -> FixedOffset {
+        self.connections.url().zone
     }
 
     fn identity(&self) -> String {
@@ -172,7 +179,7 @@ impl Backend for Mysql {
 
     /// Makes claims for Running tasks that no claim holds: tasks that plain SQL set to Running under a node, and tasks that were claimed by
     /// their inserts.
-    async fn make_missing_claims(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+    async fn make_missing_claims(&self, now: StoredTime) -> Result<(), StoreError> {
         let mut conn = self.connections.acquire().await?;
         while on_server!(conn, |conn| by_hand::is_any_unheld(conn).await)?
             && in_transaction!(conn, |conn| by_hand::make_missing_claims(conn, now).await)? > 0
@@ -188,7 +195,7 @@ impl Backend for Mysql {
     }
 
     /// Ends a task that no node runs. An unseen task is not ended: its row is set to Running.
-    async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
+    async fn cancel_waiting(&self, theme: String, id: i64, now: StoredTime) -> Result<bool, StoreError> {
         let mut conn = self.connections.acquire().await?;
         Ok(in_transaction!(conn, |conn| by_hand::cancel_waiting(
             conn, &theme, id, now
@@ -196,7 +203,7 @@ impl Backend for Mysql {
         .await)?)
     }
 
-    async fn cancel_many(&self, ids: Vec<i64>, now: chrono::NaiveDateTime) -> Result<Vec<i64>, StoreError> {
+    async fn cancel_many(&self, ids: Vec<i64>, now: StoredTime) -> Result<Vec<i64>, StoreError> {
         let mut conn = self.connections.acquire().await?;
         Ok(in_transaction!(conn, |conn| by_hand::cancel_many(conn, &ids, now).await)?)
     }

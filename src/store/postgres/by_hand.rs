@@ -1,6 +1,5 @@
 //! Changes of tasks by callers and by plain SQL, and what nodes do about the latter.
 
-use chrono::NaiveDateTime;
 use diesel::{
     OptionalExtension, QueryResult,
     sql_types::{Array, BigInt, Text, Timestamp},
@@ -15,6 +14,7 @@ use crate::store::{
         Released,
         release::{self, Ended},
     },
+    time::StoredTime,
 };
 
 /// Locks the task's row, before its segment is locked: plain SQL and its trigger lock them in this order, too.
@@ -71,7 +71,7 @@ pub(super) async fn cancel_waiting(
     mut conn: &AsyncPgConnection,
     theme: &str,
     id: i64,
-    now: NaiveDateTime,
+    now: StoredTime,
 ) -> QueryResult<bool> {
     let there: i64 = prepared(LOCK)
         .bind::<Text, _>(theme)
@@ -141,11 +141,7 @@ const CANCEL_MANY: &str = "UPDATE asynctasks SET task_status = 'Cancelled', queu
 
 /// Ends those of these tasks that wait and that no claim names; answers with their ids. Runs inside a transaction. Like a claim, it may wait
 /// for a segment: a claim that takes one of the tasks out of it is then seen in the next statement.
-pub(super) async fn cancel_many(
-    mut conn: &AsyncPgConnection,
-    ids: &[i64],
-    now: NaiveDateTime,
-) -> QueryResult<Vec<i64>> {
+pub(super) async fn cancel_many(mut conn: &AsyncPgConnection, ids: &[i64], now: StoredTime) -> QueryResult<Vec<i64>> {
     let mut waiting: Vec<i64> = prepared(LOCK_MANY)
         .bind::<Array<BigInt>, _>(ids)
         .columns::<BigInt>()

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult, Queryable,
     pg::Pg,
@@ -19,6 +19,7 @@ use crate::store::{
         claimed::{ClaimId, ClaimedColumns, ClaimedRow, MAX_PROMOTED_PER_CLAIM, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
+    time::StoredTime,
 };
 
 /// Reads what a claim would find: the first segments of each method that the claim may take, and the first scheduled task. The partial index
@@ -216,9 +217,9 @@ impl Peek {
     }
 
     /// When the next scheduled task is due, if the node may claim.
-    pub(super) fn next_due(&self, now: NaiveDateTime) -> Option<DateTime<Utc>> {
+    pub(super) fn next_due(&self, now: StoredTime) -> Option<DateTime<Utc>> {
         let next_due = if self.has_come() {
-            Some(now.and_utc())
+            Some(now.utc())
         } else {
             time(self.next_due)
         };
@@ -246,7 +247,7 @@ impl Peek {
     }
 }
 
-pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
+pub(super) async fn peek(mut conn: &AsyncPgConnection, claim: &Claim, now: StoredTime) -> QueryResult<Peek> {
     let text = if claim.methods.is_some() { PEEK } else { PEEK_AT_ALL };
     let peek = prepared(text)
         .bind::<Text, _>(&claim.theme)
@@ -389,7 +390,7 @@ fn count(count: usize) -> i64 {
 }
 
 /// Moves scheduled tasks whose time has come into segments.
-pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<i64> {
+pub(super) async fn promote(mut conn: &AsyncPgConnection, claim: &Claim, now: StoredTime) -> QueryResult<i64> {
     let most = MAX_PROMOTED_PER_CLAIM.max(count(claim.limit));
     prepared(PROMOTE)
         .bind::<Text, _>(&claim.theme)

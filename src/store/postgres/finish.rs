@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::NaiveDateTime;
 use diesel::{
     QueryResult,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
@@ -16,6 +15,7 @@ use crate::{
     store::{
         statement::{chunks::chunks, prepared::prepared},
         tasks::run_key::{ClaimKey, RunKey},
+        time::StoredTime,
         writes::{Begin, Finish, Finished, Progress, Writes, Written},
     },
 };
@@ -383,8 +383,8 @@ fn all<'a, T>(finishes: &[&'a Finish], column: impl Fn(&'a Finish) -> T) -> Vec<
 
 async fn write_successes(mut conn: &AsyncPgConnection, finishes: &[&Finish], held: Held) -> QueryResult<Answered> {
     let done = about!(FINISH_WELL, finishes.iter().map(|finish| &finish.run), held)
-        .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.started_at.naive_utc()))
-        .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.ended_at.naive_utc()))
+        .bind::<Array<Timestamp>, _>(all(finishes, |finish| StoredTime::from(finish.started_at)))
+        .bind::<Array<Timestamp>, _>(all(finishes, |finish| StoredTime::from(finish.ended_at)))
         .bind::<Array<BigInt>, _>(all(finishes, Finish::duration_ms))
         .bind::<Array<Integer>, _>(all(finishes, |finish| finish.next.retry_time))
         .bind::<Array<Nullable<Text>>, _>(all(finishes, |finish| finish.next.result.as_deref()))
@@ -394,12 +394,12 @@ async fn write_successes(mut conn: &AsyncPgConnection, finishes: &[&Finish], hel
 }
 
 async fn write_any(mut conn: &AsyncPgConnection, finishes: &[&Finish], held: Held) -> QueryResult<Answered> {
-    let run_at = |finish: &Finish| -> Option<NaiveDateTime> { finish.next.run_at.map(|at| at.naive_utc()) };
+    let run_at = |finish: &Finish| -> Option<StoredTime> { finish.next.run_at.map(StoredTime::from) };
     let done = about!(FINISH, finishes.iter().map(|finish| &finish.run), held)
         .bind::<Array<Text>, _>(all(finishes, |finish| finish.next.status.as_str()))
         .bind::<Array<Integer>, _>(all(finishes, |finish| finish.attempt))
-        .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.started_at.naive_utc()))
-        .bind::<Array<Timestamp>, _>(all(finishes, |finish| finish.ended_at.naive_utc()))
+        .bind::<Array<Timestamp>, _>(all(finishes, |finish| StoredTime::from(finish.started_at)))
+        .bind::<Array<Timestamp>, _>(all(finishes, |finish| StoredTime::from(finish.ended_at)))
         .bind::<Array<BigInt>, _>(all(finishes, Finish::duration_ms))
         .bind::<Array<Integer>, _>(all(finishes, |finish| finish.next.retry_time))
         .bind::<Array<Nullable<Timestamp>>, _>(all(finishes, run_at))

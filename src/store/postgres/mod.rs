@@ -15,6 +15,7 @@ mod pooler;
 mod segments;
 mod tls;
 
+use crate::store::time::StoredTime;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -177,7 +178,7 @@ impl Backend for Postgres {
     }
 
     /// Ends a task that no node runs.
-    async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
+    async fn cancel_waiting(&self, theme: String, id: i64, now: StoredTime) -> Result<bool, StoreError> {
         let mut conn = self.connections.acquire().await?;
         Ok(in_transaction!(conn, |conn| by_hand::cancel_waiting(
             conn, &theme, id, now
@@ -185,7 +186,7 @@ impl Backend for Postgres {
         .await)?)
     }
 
-    async fn cancel_many(&self, ids: Vec<i64>, now: chrono::NaiveDateTime) -> Result<Vec<i64>, StoreError> {
+    async fn cancel_many(&self, ids: Vec<i64>, now: StoredTime) -> Result<Vec<i64>, StoreError> {
         let mut conn = self.connections.acquire().await?;
         Ok(in_transaction!(conn, |conn| by_hand::cancel_many(conn, &ids, now).await)?)
     }

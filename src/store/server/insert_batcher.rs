@@ -222,7 +222,7 @@ mod tests {
 
     /// The seconds in which the tasks of a group are created.
     fn seconds(group: Option<Group>) -> Option<Vec<i64>> {
-        let created = |row: NewTaskRow| row.create_time.and_utc().timestamp();
+        let created = |row: NewTaskRow| row.create_time.utc().timestamp();
         group.map(|group| group.rows.into_iter().map(created).collect())
     }
 

@@ -1,6 +1,5 @@
 //! Changes of tasks by callers and by plain SQL, and what nodes do about the latter.
 
-use chrono::NaiveDateTime;
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Text, Timestamp},
@@ -19,6 +18,7 @@ use crate::store::{
         Released,
         release::{self, Ended},
     },
+    time::StoredTime,
 };
 
 /// The condition that a task is Running under a node and in no claim.
@@ -77,7 +77,7 @@ const IS_HELD: &str = concat!(
 
 /// Makes claims for at most 1,000 Running tasks that no claim holds, so that other nodes rescue the tasks if their node dies. Answers how
 /// many tasks there were.
-pub(super) fn make_missing_claims(conn: &mut SqliteConnection, now: NaiveDateTime) -> QueryResult<usize> {
+pub(super) fn make_missing_claims(conn: &mut SqliteConnection, now: StoredTime) -> QueryResult<usize> {
     prepared(NAME_UNHELD).execute(conn)?;
     let queued: Vec<(String, i64)> = prepared(QUEUED_UNHELD).columns::<(Text, BigInt)>().load(conn)?;
     for (theme, task) in queued {
@@ -161,12 +161,7 @@ const CANCEL: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_at = 
 
 /// Ends a task that waits, or that another framework left as Running without a node. An unseen task is not ended: its row is set to
 /// Running.
-pub(super) fn cancel_waiting(
-    conn: &mut SqliteConnection,
-    theme: &str,
-    id: i64,
-    now: NaiveDateTime,
-) -> QueryResult<bool> {
+pub(super) fn cancel_waiting(conn: &mut SqliteConnection, theme: &str, id: i64, now: StoredTime) -> QueryResult<bool> {
     let claim: Option<(i64, String, String)> = prepared(CLAIM_WITH)
         .bind::<Text, _>(theme)
         .bind::<Text, _>(id.to_string())
@@ -193,7 +188,7 @@ const CANCEL_MANY: &str = "UPDATE asynctasks SET task_status = 'Cancelled', run_
     WHERE id IN (SELECT value FROM json_each(?1)) AND task_status IN ('Wait', 'Retry') RETURNING id";
 
 /// Ends those of these tasks that wait and that no claim names; answers with their ids.
-pub(super) fn cancel_many(conn: &mut SqliteConnection, ids: &[i64], now: NaiveDateTime) -> QueryResult<Vec<i64>> {
+pub(super) fn cancel_many(conn: &mut SqliteConnection, ids: &[i64], now: StoredTime) -> QueryResult<Vec<i64>> {
     let claimed: Vec<i64> = prepared(CLAIMED_OF)
         .bind::<Text, _>(json(ids))
         .columns::<BigInt>()

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use chrono::NaiveDateTime;
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Nullable, Text, Timestamp},
@@ -18,6 +17,7 @@ use crate::store::{
         claimed::{ClaimId, ClaimedColumns, ClaimedRow, MAX_PROMOTED_PER_CLAIM, held_columns},
         queue::{HEADS, Head, Share, Shares, shares},
     },
+    time::StoredTime,
 };
 
 /// The answer to [`PEEK`]: what a claim would find.
@@ -25,7 +25,7 @@ pub(super) struct Peek {
     /// Whether the claim may find tasks: its methods have segments, the quick queue has ids, or there are strays or scheduled tasks whose time
     /// has come (whatever their methods).
     pub(super) due: bool,
-    pub(super) next_due: Option<NaiveDateTime>,
+    pub(super) next_due: Option<StoredTime>,
 }
 
 /// Reads whether a claim would find tasks, and when the next scheduled task is due.
@@ -43,7 +43,7 @@ const PEEK: &str = concat!(
          AND run_at GLOB '[0-9]*' AND julianday(run_at) >= julianday(?2) ORDER BY run_at LIMIT 1) AS next_due"
 );
 
-pub(super) fn peek(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<Peek> {
+pub(super) fn peek(conn: &mut SqliteConnection, claim: &Claim, now: StoredTime) -> QueryResult<Peek> {
     let (due, next_due): (i64, Option<AnyTime>) = prepared(PEEK)
         .bind::<Text, _>(&claim.theme)
         .bind::<Timestamp, _>(now)
@@ -52,7 +52,7 @@ pub(super) fn peek(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTim
     Ok(Peek {
         due: due != 0 || !claim.first.is_empty() || is_any_due(conn, claim)?,
         // SQLite has rounded the time to a millisecond, perhaps into the past.
-        next_due: time(next_due).map(|due| due.naive_utc().max(now)),
+        next_due: time(next_due).map(|due| now.max(due.into())),
     })
 }
 
@@ -375,7 +375,7 @@ fn claim_odd(
 }
 
 /// Makes scheduled tasks due if their time has come, up to a limit that is at least the claim's. These tasks are then strays.
-fn promote(conn: &mut SqliteConnection, claim: &Claim, now: NaiveDateTime) -> QueryResult<usize> {
+fn promote(conn: &mut SqliteConnection, claim: &Claim, now: StoredTime) -> QueryResult<usize> {
     let most = MAX_PROMOTED_PER_CLAIM.max(i64::try_from(claim.limit).unwrap_or(i64::MAX));
     prepared(
         "UPDATE asynctasks SET run_at = NULL, \

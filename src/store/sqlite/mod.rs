@@ -42,6 +42,7 @@ use super::{
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },
+    time::StoredTime,
     url::SqliteUrl,
 };
 use crate::domain::AddedTask;
@@ -198,7 +199,7 @@ impl Backend for Sqlite {
         let (taken, next_due) = self.grouped(work).await?;
         Ok(Claimed {
             tasks: taken.rows.into_iter().map(|row| claim_id.task(row)).collect(),
-            next_due: next_due.map(|at| at.and_utc()),
+            next_due: next_due.map(StoredTime::utc),
             passed_over: false,
             more: taken.more,
             left: taken.left,
@@ -221,7 +222,7 @@ impl Backend for Sqlite {
     }
 
     /// Makes claims for Running tasks that no claim holds, because plain SQL set them to Running under a node.
-    async fn make_missing_claims(&self, now: chrono::NaiveDateTime) -> Result<(), StoreError> {
+    async fn make_missing_claims(&self, now: StoredTime) -> Result<(), StoreError> {
         let mut conn = self.read().await?;
         let is_any = conn.spawn_blocking(by_hand::is_any_unheld).await?;
         drop(conn);
@@ -242,12 +243,12 @@ impl Backend for Sqlite {
     }
 
     /// Ends a task that no node runs. An unseen task is not ended: its row is set to Running.
-    async fn cancel_waiting(&self, theme: String, id: i64, now: chrono::NaiveDateTime) -> Result<bool, StoreError> {
+    async fn cancel_waiting(&self, theme: String, id: i64, now: StoredTime) -> Result<bool, StoreError> {
         self.transaction(1, move |conn| by_hand::cancel_waiting(conn, &theme, id, now))
             .await
     }
 
-    async fn cancel_many(&self, ids: Vec<i64>, now: chrono::NaiveDateTime) -> Result<Vec<i64>, StoreError> {
+    async fn cancel_many(&self, ids: Vec<i64>, now: StoredTime) -> Result<Vec<i64>, StoreError> {
         self.transaction(ids.len(), move |conn| by_hand::cancel_many(conn, &ids, now))
             .await
     }
@@ -332,7 +333,7 @@ mod tests {
     use crate::{
         clock::Clock,
         domain::{ListTasks, Note, PageRequest},
-        store::{Claim, Store, db::Db},
+        store::{Claim, Store, db::Db, time::StoredTime},
     };
 
     /// Longer than any of it takes.

@@ -1,6 +1,7 @@
 //! `INSERT`s of many tasks at once, for databases that take no arrays: one text for each of a few sizes, so that all of them
 //! stay prepared.
 
+use crate::store::time::StoredTime;
 use std::sync::LazyLock;
 
 use diesel::{
@@ -143,8 +144,8 @@ where
     str: ToSql<Text, DB>,
     String: ToSql<Text, DB>,
     i32: ToSql<Integer, DB>,
-    chrono::NaiveDateTime: ToSql<Timestamp, DB>,
-    Option<chrono::NaiveDateTime>: ToSql<Nullable<Timestamp>, DB>,
+    StoredTime: ToSql<Timestamp, DB>,
+    Option<StoredTime>: ToSql<Nullable<Timestamp>, DB>,
     Option<i64>: ToSql<Nullable<BigInt>, DB>,
     Option<String>: ToSql<Nullable<Text>, DB>,
 {

@@ -59,6 +59,7 @@ impl Store {
                 product: self.db.dialect().product,
                 name: self.database_name.get().cloned(),
                 url: self.url(),
+                zone: self.zone(),
             },
         }
     }

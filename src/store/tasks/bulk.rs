@@ -15,6 +15,7 @@ use crate::{
         db::{on_backend, on_each},
         schema::asynctasks,
         statement::transaction::transact,
+        time::StoredTime,
     },
 };
 
@@ -44,7 +45,7 @@ impl TaskStore<'_> {
     /// Ends those of these tasks that wait and that no claim names; answers with their ids.
     pub(crate) async fn cancel_many(&self, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
         ids.sort_unstable();
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let cancel = || async { on_each!(&self.db, |db| db.cancel_many(ids.clone(), now).await) };
         let cancelled = self.retrying(cancel).await?;
         self.ends.note(cancelled.iter().copied());
@@ -56,7 +57,7 @@ impl TaskStore<'_> {
     /// # Errors
     /// [`StoreError::Duplicate`] if another unfinished task has the unique key of one of them; then none is queued.
     pub(crate) async fn retry_many(&self, ids: &[i64]) -> Result<usize, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let retry = || async {
             let mut conn = self.db.write().await?;
             Ok(on_backend!(conn, |conn| {
@@ -66,10 +67,10 @@ impl TaskStore<'_> {
                     .set((
                         asynctasks::task_status.eq(TaskStatus::Wait.as_str()),
                         asynctasks::retry_time.eq(0),
-                        asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
+                        asynctasks::run_at.eq(None::<StoredTime>),
                         asynctasks::cancel_requested.eq(0),
                         asynctasks::update_time.eq(now),
-                        asynctasks::finished_at.eq(None::<chrono::NaiveDateTime>),
+                        asynctasks::finished_at.eq(None::<StoredTime>),
                     ))
                     .execute(conn)
                     .await
@@ -80,7 +81,7 @@ impl TaskStore<'_> {
 
     /// Has those of these tasks run now that wait for a later time. Answers how many there were.
     pub(crate) async fn run_now_many(&self, ids: &[i64]) -> Result<usize, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let run_now = || async {
             let mut conn = self.db.write().await?;
             Ok(on_backend!(conn, |conn| {
@@ -89,7 +90,7 @@ impl TaskStore<'_> {
                     .filter(asynctasks::task_status.eq_any(statuses(BulkAction::RunNow)))
                     .filter(asynctasks::run_at.is_not_null())
                     .set((
-                        asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
+                        asynctasks::run_at.eq(None::<StoredTime>),
                         asynctasks::update_time.eq(now),
                     ))
                     .execute(conn)

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     dsl::SqlTypeOf,
     prelude::*,
@@ -15,6 +15,7 @@ use crate::{
     store::{
         lenient::{AnyInt, AnyText, AnyTime, key, millis, narrow, number, text, time},
         schema::asynctasks,
+        time::StoredTime,
     },
 };
 
@@ -160,13 +161,13 @@ pub(crate) struct ClaimId {
     pub(in crate::store) node: Arc<str>,
     /// A text that no other claim has: the log id of each of its tasks begins with it.
     pub(in crate::store) mark: Arc<str>,
-    pub(in crate::store) now: NaiveDateTime,
+    pub(in crate::store) now: StoredTime,
     /// Whether the claim reads all arguments, however long.
     pub(in crate::store) takes_all_args: bool,
 }
 
 impl ClaimId {
-    pub(in crate::store) fn new(node: &str, now: NaiveDateTime) -> Self {
+    pub(in crate::store) fn new(node: &str, now: StoredTime) -> Self {
         Self {
             node: node.into(),
             mark: uuid::Uuid::now_v7().simple().to_string().into(),
@@ -199,14 +200,14 @@ impl ClaimId {
             arg: Some(AnyText(row.arg.clone())),
             arg_bytes: None,
         };
-        claimed.into_task(Arc::clone(&self.node), Arc::clone(&self.mark), self.now.and_utc())
+        claimed.into_task(Arc::clone(&self.node), Arc::clone(&self.mark), self.now.utc())
     }
 
     /// Builds the claimed task from its row, with node, log id and time of the claim: the statements do not read these, since most rows
     /// do not hold them yet.
     pub(in crate::store) fn task(&self, row: ClaimedRow) -> ClaimedTask {
         let log_id = format!("{}-{}", self.mark, row.id());
-        row.into_task(Arc::clone(&self.node), log_id.into(), self.now.and_utc())
+        row.into_task(Arc::clone(&self.node), log_id.into(), self.now.utc())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::store::{
     db::{Conn, on_backend, on_each},
     schema::{asynctasks, gaia_claims, gaia_nodes, gaia_remote_claims},
     statement::transaction::transact,
+    time::StoredTime,
 };
 
 /// How many claims are read in one statement: each may name thousands of tasks.
@@ -31,7 +32,7 @@ const PER_STATEMENT: usize = 500;
 impl TaskStore<'_> {
     /// Makes claims for Running tasks that no claim holds, because plain SQL set them to Running under a node. On PostgreSQL triggers do that.
     pub(crate) async fn make_missing_claims(&self) -> Result<(), StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         on_each!(&self.db, |db| db.make_missing_claims(now).await)
     }
 

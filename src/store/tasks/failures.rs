@@ -20,6 +20,7 @@ use crate::{
         lenient::{AnyInt, AnyText, AnyTime, number, text, time},
         schema::{asynctask_exec_row, asynctasks},
         statement::lists::{octet_length, substr},
+        time::StoredTime,
     },
 };
 
@@ -105,7 +106,7 @@ impl TaskStore<'_> {
                 )
                 .into_boxed();
             if let Some(from) = window.ended_from {
-                query = query.filter(asynctask_exec_row::last_run_end_time.ge(from.naive_utc()));
+                query = query.filter(asynctask_exec_row::last_run_end_time.ge(StoredTime::from(from)));
             }
             if let Some((task, record)) = window.behind {
                 let is_of_task = asynctask_exec_row::task_id.eq(task);

@@ -52,16 +52,16 @@ macro_rules! by_texts_and_times {
             query = query.filter(last.or(diesel::dsl::exists(earlier)));
         }
         if let Some(from) = filter.created_from {
-            query = query.filter(asynctasks::create_time.ge(from.naive_utc()));
+            query = query.filter(asynctasks::create_time.ge($crate::store::time::StoredTime::from(from)));
         }
         if let Some(before) = filter.created_before {
-            query = query.filter(asynctasks::create_time.lt(before.naive_utc()));
+            query = query.filter(asynctasks::create_time.lt($crate::store::time::StoredTime::from(before)));
         }
         if let Some(from) = filter.ended_from {
-            query = query.filter(asynctasks::last_run_end_time.ge(from.naive_utc()));
+            query = query.filter(asynctasks::last_run_end_time.ge($crate::store::time::StoredTime::from(from)));
         }
         if let Some(before) = filter.ended_before {
-            query = query.filter(asynctasks::last_run_end_time.lt(before.naive_utc()));
+            query = query.filter(asynctasks::last_run_end_time.lt($crate::store::time::StoredTime::from(before)));
         }
         query
     }};

@@ -1,8 +1,9 @@
 //! A task to add, as a row.
 
+use crate::store::time::StoredTime;
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::{domain::NewTask, store::statement::chunks::ByteSize};
 
@@ -28,9 +29,9 @@ pub(crate) struct NewTaskRow {
     pub(in crate::store) task_name: String,
     pub(in crate::store) arg: String,
     pub(in crate::store) max_retry_time: i32,
-    pub(in crate::store) create_time: NaiveDateTime,
+    pub(in crate::store) create_time: StoredTime,
     pub(in crate::store) priority: i32,
-    pub(in crate::store) run_at: Option<NaiveDateTime>,
+    pub(in crate::store) run_at: Option<StoredTime>,
     pub(in crate::store) timeout_ms: Option<i64>,
     pub(in crate::store) retry_delay_ms: Option<i64>,
     pub(in crate::store) unique_key: Option<String>,
@@ -97,9 +98,9 @@ impl NewTaskRow {
             method_name: task.method,
             arg: task.arg.unwrap_or_default(),
             max_retry_time: i32::try_from(task.max_retry).unwrap_or(i32::MAX),
-            create_time: now.naive_utc(),
+            create_time: StoredTime::from(now),
             priority: task.priority,
-            run_at: task.run_at.filter(|at| *at > now).map(|at| at.naive_utc()),
+            run_at: task.run_at.filter(|at| *at > now).map(StoredTime::from),
             timeout_ms: task.timeout.map(as_millis),
             retry_delay_ms: task.retry_delay.map(as_millis),
             unique_key: task.unique_key,

@@ -18,6 +18,7 @@ use crate::{
         backend::Backend,
         db::{on_backend, on_each},
         schema::asynctasks,
+        time::StoredTime,
     },
 };
 
@@ -65,7 +66,7 @@ impl TaskStore<'_> {
     }
 
     fn claim_id(self, node: &str) -> ClaimId {
-        ClaimId::new(node, self.clock().now().naive_utc())
+        ClaimId::new(node, StoredTime::from(self.clock().now()))
     }
 
     /// Claims tasks under this id, by which they can be found if the answer is lost.
@@ -186,7 +187,7 @@ impl TaskStore<'_> {
 
     /// Ends a task that no node runs: a waiting one, or a task that another framework left as Running without a node.
     async fn cancel_waiting(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let cancel = || async { on_each!(&self.db, |db| db.cancel_waiting(theme.to_owned(), id, now).await) };
         let cancelled = self.retrying(cancel).await?;
         if cancelled {
@@ -196,7 +197,7 @@ impl TaskStore<'_> {
     }
 
     async fn request_cancel(&self, theme: &str, id: i64) -> Result<bool, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let mut conn = self.db.write().await?;
         let requested = on_backend!(conn, |conn| {
             diesel::update(asynctasks::table)
@@ -214,7 +215,7 @@ impl TaskStore<'_> {
     /// Queues a Failed or Cancelled task again, or a task that another framework left as Running without a node; its counter of retries is 0
     /// again.
     pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<RetryResult, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         // An unknown status counts as Failed, so the statement names the statuses from which a retry is not allowed.
         let allowed = ActionOnTask::Retry.allowed_from();
         let forbidden = TaskStatus::ALL
@@ -238,10 +239,10 @@ impl TaskStore<'_> {
                 .set((
                     asynctasks::task_status.eq(TaskStatus::Wait.as_str()),
                     asynctasks::retry_time.eq(0),
-                    asynctasks::run_at.eq(None::<chrono::NaiveDateTime>),
+                    asynctasks::run_at.eq(None::<StoredTime>),
                     asynctasks::cancel_requested.eq(0),
                     asynctasks::update_time.eq(now),
-                    asynctasks::finished_at.eq(None::<chrono::NaiveDateTime>),
+                    asynctasks::finished_at.eq(None::<StoredTime>),
                 ))
                 .execute(conn)
                 .await

@@ -1,20 +1,20 @@
 //! Parking a run: a service has taken it, and will end it later. One transaction takes the task from its node and gives it to the service,
 //! under a new claim.
 
-use chrono::NaiveDateTime;
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
 
 use super::{remote_claim::RemoteClaim, run_key::RunKey};
 use crate::store::{
     schema::{asynctasks, gaia_claims, gaia_remote_claims},
     statement::transaction::on_each_connection,
+    time::StoredTime,
 };
 
 /// A run to be parked.
 pub(in crate::store) struct Parked {
     pub(super) run: RunKey,
     pub(super) claim: RemoteClaim,
-    pub(super) now: NaiveDateTime,
+    pub(super) now: StoredTime,
     /// The statement that makes the claim: the list of ids is written differently on each database.
     pub(super) make_claim: String,
 }

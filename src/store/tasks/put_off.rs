@@ -1,6 +1,6 @@
 //! Waiting tasks whose times were written while the clock was ahead.
 
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
@@ -11,6 +11,7 @@ use crate::store::{
     db::on_backend,
     lenient::{AnyTime, time},
     schema::asynctasks,
+    time::StoredTime,
 };
 
 /// A time that is further ahead than this was written by a wrong clock: time zones, which plain SQL may get wrong, differ by less.
@@ -27,7 +28,7 @@ impl TaskStore<'_> {
     /// Finds tasks of a theme whose waiting times were set at a moment that is still to come: the clock was ahead then. They wait from now on
     /// for as long as they were meant to. Answers how many there were.
     pub(crate) async fn bring_back(&self, theme: &str) -> Result<usize, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = self.clock().now();
         let mut brought_back = 0;
         loop {
             let put_off = self.put_off(theme, now).await?;
@@ -50,9 +51,9 @@ impl TaskStore<'_> {
     async fn put_off(
         &self,
         theme: &str,
-        now: NaiveDateTime,
-    ) -> Result<Vec<(i64, NaiveDateTime, NaiveDateTime)>, StoreError> {
-        let ahead = |by| now.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX);
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(i64, DateTime<Utc>, DateTime<Utc>)>, StoreError> {
+        let ahead = |by| StoredTime::from(now.checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC));
         let far = ahead(FAR_AHEAD);
         let ahead = if self.db.is_server() { far } else { ahead(AHEAD) };
         let mut conn = self.db.read_as(ReadKind::List).await?;
@@ -60,7 +61,7 @@ impl TaskStore<'_> {
             asynctasks::table
                 .filter(asynctasks::system_name.eq(theme))
                 .filter(sql::<Bool>("task_status IN ('Wait', 'Retry') AND run_at IS NOT NULL"))
-                .filter(asynctasks::run_at.gt(now))
+                .filter(asynctasks::run_at.gt(StoredTime::from(now)))
                 .filter(asynctasks::run_at.lt(HELD_UNTIL))
                 .filter(asynctasks::update_time.gt(ahead))
                 .filter(asynctasks::log_id.is_not_null().or(asynctasks::update_time.gt(far)))
@@ -69,9 +70,8 @@ impl TaskStore<'_> {
                 .load(conn)
                 .await
         })?;
-        let read = |(id, run_at, told_at): (i64, Option<AnyTime>, Option<AnyTime>)| {
-            Some((id, time(run_at)?.naive_utc(), time(told_at)?.naive_utc()))
-        };
+        let read =
+            |(id, run_at, told_at): (i64, Option<AnyTime>, Option<AnyTime>)| Some((id, time(run_at)?, time(told_at)?));
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
@@ -79,9 +79,11 @@ impl TaskStore<'_> {
     async fn wait_until(
         &self,
         id: i64,
-        (run_at, due): (NaiveDateTime, NaiveDateTime),
-        (told_at, now): (NaiveDateTime, NaiveDateTime),
+        run_at: (DateTime<Utc>, DateTime<Utc>),
+        told_at: (DateTime<Utc>, DateTime<Utc>),
     ) -> Result<usize, StoreError> {
+        let change_of = |(from, to)| (StoredTime::from(from), StoredTime::from(to));
+        let ((run_at, due), (told_at, now)) = (change_of(run_at), change_of(told_at));
         let change = || async {
             let mut conn = self.db.write().await?;
             Ok(on_backend!(conn, |conn| {

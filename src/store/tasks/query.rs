@@ -24,6 +24,7 @@ use crate::{
         lenient::{AnyInt, AnyText, number, text},
         schema::{asynctask_exec_row, asynctasks},
         statement::lists::{Cut, containing, shown},
+        time::StoredTime,
     },
 };
 
@@ -227,7 +228,7 @@ impl TaskStore<'_> {
     /// How many tasks of the theme run, or are due; and how many ends of tasks, of any theme, are to be counted for tasks that wait for them. One
     /// statement: a task that is released between two statements would be in neither.
     pub(crate) async fn unsettled(&self, theme: &str) -> Result<i64, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let mut conn = self.db.read().await?;
         Ok(on_backend!(conn, |conn| {
             let due = asynctasks::run_at.is_null().or(asynctasks::run_at.le(now));

@@ -31,6 +31,7 @@ use crate::store::{
     db::on_backend,
     lenient::{AnyInt, number},
     schema::{asynctasks, gaia_claims, gaia_remote_claims},
+    time::StoredTime,
 };
 
 /// All names that begin with [`REMOTE`].
@@ -99,7 +100,7 @@ impl TaskStore<'_> {
             let lease = gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq(gaia_claims::mark));
             gaia_claims::table
                 .filter(gaia_claims::node_id.like(ANY_REMOTE))
-                .filter(gaia_claims::claimed_at.lt(before.naive_utc()))
+                .filter(gaia_claims::claimed_at.lt(StoredTime::from(before)))
                 .filter(diesel::dsl::not(diesel::dsl::exists(
                     lease.select(gaia_remote_claims::mark),
                 )))
@@ -173,7 +174,7 @@ impl TaskStore<'_> {
         let mut conn = self.db.read().await?;
         let rows: Vec<Row> = on_backend!(conn, |conn| {
             gaia_remote_claims::table
-                .filter(gaia_remote_claims::deadline.le(now.naive_utc()))
+                .filter(gaia_remote_claims::deadline.le(StoredTime::from(now)))
                 .order(gaia_remote_claims::deadline)
                 .limit(MOST_OVERDUE)
                 .select(Row::as_select())
@@ -188,7 +189,7 @@ impl TaskStore<'_> {
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
             diesel::update(gaia_remote_claims::table.filter(gaia_remote_claims::mark.eq(mark)))
-                .set(gaia_remote_claims::deadline.eq(at.map(|at| at.naive_utc())))
+                .set(gaia_remote_claims::deadline.eq(at.map(StoredTime::from)))
                 .execute(conn)
                 .await
         })?;
@@ -295,7 +296,7 @@ impl TaskStore<'_> {
         }
         for (lease, marks) in by_lease {
             let lease = TimeDelta::from_std(lease).unwrap_or_default();
-            let expires_at = now.checked_add_signed(lease).unwrap_or(now).naive_utc();
+            let expires_at = StoredTime::from(now.checked_add_signed(lease).unwrap_or(now));
             for marks in marks.chunks(PER_STATEMENT) {
                 let mut conn = self.db.write().await?;
                 on_backend!(conn, |conn| {
@@ -329,7 +330,7 @@ impl TaskStore<'_> {
         let parked = std::sync::Arc::new(Parked {
             run: run.clone(),
             claim,
-            now: self.clock().now().naive_utc(),
+            now: StoredTime::from(self.clock().now()),
             make_claim: format!(
                 "INSERT INTO gaia_claims (theme, node_id, mark, claimed_at, ids) \
                  VALUES ({theme}, {worker}, {mark}, {now}, {ids})"

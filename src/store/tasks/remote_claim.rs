@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 #[cfg(feature = "web")]
-use chrono::NaiveDateTime;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use crate::store::{
     lenient::{AnyInt, AnyText, AnyTime, millis, number, time},
     schema::gaia_remote_claims,
+    time::StoredTime,
 };
 
 /// The names of remote workers begin with this, and the name of no node does.
@@ -86,8 +86,8 @@ pub(in crate::store) struct NewRow {
     theme: String,
     secret: String,
     lease_ms: i64,
-    expires_at: NaiveDateTime,
-    deadline: Option<NaiveDateTime>,
+    expires_at: StoredTime,
+    deadline: Option<StoredTime>,
     beat: i64,
 }
 
@@ -106,8 +106,8 @@ impl RemoteClaim {
             theme: self.theme.clone(),
             secret: self.secret.clone(),
             lease_ms: i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX),
-            expires_at: self.expires_at.naive_utc(),
-            deadline: self.deadline.map(|deadline| deadline.naive_utc()),
+            expires_at: StoredTime::from(self.expires_at),
+            deadline: self.deadline.map(StoredTime::from),
             beat: self.beat,
         }
     }

@@ -15,6 +15,7 @@ use crate::store::{
     db::on_backend,
     lenient::{AnyText, AnyTime, time},
     schema::gaia_due,
+    time::StoredTime,
 };
 
 /// The most segments that are read: of ten million tasks.
@@ -151,7 +152,7 @@ impl TaskStore<'_> {
             let mut conn = self.db.look().await?;
             let tallies: Vec<Tally> = on_backend!(conn, |conn| {
                 diesel::sql_query(&query)
-                    .bind::<Timestamp, _>(now.naive_utc())
+                    .bind::<Timestamp, _>(StoredTime::from(now))
                     .bind::<Text, _>(&bound)
                     .load(conn)
                     .await

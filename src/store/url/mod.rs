@@ -14,6 +14,8 @@ mod sqlite;
 mod tls_mode;
 #[cfg(feature = "_server")]
 mod values;
+#[cfg(feature = "mysql")]
+mod zone;
 
 use std::fmt;
 

@@ -33,6 +33,12 @@ pub(super) enum Meaning {
     /// A setting of `PostgreSQL`, made in every session.
     #[cfg(feature = "postgres")]
     Session(&'static str),
+    /// The zone in which the columns of time stand.
+    #[cfg(feature = "mysql")]
+    Zone,
+    /// The same, for Go's driver. Its [`Zone`](Self::Zone) is that of the session, and the program's own counts.
+    #[cfg(feature = "mysql")]
+    GoZone,
     /// The parameter makes no difference in this crate, or asks for something that this crate does anyway.
     Harmless,
     /// The same for these values; other values are refused.
@@ -177,8 +183,6 @@ const COMMON: &[Parameter] = &[
     ("ssl_crlpath", Unsupported(NO_REVOCATION)),
     ("charset", Harmless),
     ("encoding", Harmless),
-    ("timezone", Harmless),
-    ("time_zone", Harmless),
     ("sockettimeout", Harmless),
     ("socket_timeout", Harmless),
     ("tcpkeepalive", Harmless),
@@ -239,6 +243,9 @@ mod postgres {
             "service",
             Unsupported("no file of services is read; put its settings into the URL"),
         ),
+        // Sessions are in UTC.
+        ("timezone", Harmless),
+        ("time_zone", Harmless),
         ("autosave", Harmless),
         ("binary_parameters", Harmless),
         ("binarytransfer", Harmless),
@@ -291,13 +298,20 @@ mod postgres {
 #[cfg(feature = "mysql")]
 mod mysql {
     use super::{
-        ConnectTimeout, Driver, Harmless, HarmlessAs, NO_CLIENT_CERTIFICATE, Parameter, Tls, TlsMode, Unsupported,
+        ConnectTimeout, Driver, Harmless, HarmlessAs,
+        Meaning::{GoZone, Zone},
+        NO_CLIENT_CERTIFICATE, Parameter, Tls, TlsMode, Unsupported,
     };
 
     pub(super) const PARAMETERS: &[Parameter] = &[
         ("socket", Driver("socket")),
         ("unix_socket", Driver("socket")),
         ("timeout", ConnectTimeout),
+        ("time_zone", Zone),
+        ("timezone", Zone),
+        ("servertimezone", Zone),
+        ("connectiontimezone", Zone),
+        ("loc", GoZone),
         ("usessl", Tls(USE)),
         ("requiressl", Tls(REQUIRE)),
         ("verifyservercertificate", Tls(VERIFY_CA)),
@@ -328,14 +342,12 @@ mod mysql {
         ("connectionattributes", Harmless),
         ("connectioncollation", Harmless),
         ("interpolateparams", Harmless),
-        ("loc", Harmless),
         ("maxallowedpacket", Harmless),
         ("multistatements", Harmless),
         ("parsetime", Harmless),
         ("readtimeout", Harmless),
         ("rejectreadonly", Harmless),
         ("rewritebatchedstatements", Harmless),
-        ("servertimezone", Harmless),
         ("tinyint1isbit", Harmless),
         ("usecompression", Harmless),
         ("uselegacydatetimecode", Harmless),

@@ -2,12 +2,17 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
+use chrono::FixedOffset;
+
+#[cfg(feature = "mysql")]
+use super::zone;
 use super::{
     parameters::{self, Meaning, Server},
     split::{self, Parts, split},
     tls_mode::TlsMode,
     values::{self, Hundreds},
 };
+use crate::store::time::UTC;
 
 /// How to reach a server. It holds the password, and is shown without it.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub(in crate::store) struct ServerUrl {
     /// Whether there is a pooler between this process and the server that gives each transaction another session.
     #[cfg(feature = "postgres")]
     pub(in crate::store) transaction_pooler: bool,
+    /// The zone in which the columns of time stand.
+    pub(in crate::store) zone: FixedOffset,
     /// Parameters that are known and have no effect in this crate.
     pub(super) ignored: Vec<&'static str>,
 }
@@ -54,6 +61,8 @@ struct Said {
     ports: Option<Vec<u16>>,
     tls: Option<TlsMode>,
     system_authorities: bool,
+    zone: Option<FixedOffset>,
+    go_zone: Option<FixedOffset>,
 }
 
 impl ServerUrl {
@@ -104,6 +113,7 @@ impl ServerUrl {
             ca: None,
             #[cfg(feature = "postgres")]
             transaction_pooler: false,
+            zone: UTC,
             ignored: Vec::new(),
         };
         let mut said = Said::default();
@@ -146,6 +156,10 @@ impl ServerUrl {
                 let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
                 self.driver.push(("options", format!("-c {setting}={value}")));
             }
+            #[cfg(feature = "mysql")]
+            Meaning::Zone => said.zone = Some(zone::parse(&value)?),
+            #[cfg(feature = "mysql")]
+            Meaning::GoZone => said.go_zone = Some(zone::parse(&value)?),
             Meaning::Harmless => self.ignored.push(name),
             Meaning::HarmlessAs(allowed) => {
                 values::choice(&value, allowed)?;
@@ -167,6 +181,7 @@ impl ServerUrl {
             }
         }
         self.tls = said.tls.unwrap_or(self.tls);
+        self.zone = said.zone.or(said.go_zone).unwrap_or(self.zone);
         if said.system_authorities {
             // libpq's rule: every server can get a certificate from one of these authorities, so only the host's name proves the server.
             self.tls = match said.tls {

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::{PIECE, StoredRow, insert::NewRow};
 use crate::{
     domain::{Figures, HistoryRow, Series, span_of},
-    store::{lenient::number, schema::gaia_history, statement::transaction::on_each_connection},
+    store::{lenient::number, schema::gaia_history, statement::transaction::on_each_connection, time::StoredTime},
 };
 
 /// Which rows to fold.
@@ -19,7 +19,7 @@ pub(crate) struct Folding {
     /// The length of the longer spans.
     pub(crate) to: i64,
     /// Spans that began before this time, which is the beginning of a longer span.
-    pub(crate) before: NaiveDateTime,
+    pub(crate) before: StoredTime,
     /// The node that folds.
     pub(crate) node: Arc<str>,
 }
@@ -43,8 +43,8 @@ struct Sums {
 struct Gone {
     width: i32,
     numbers: Vec<i64>,
-    first: NaiveDateTime,
-    last: NaiveDateTime,
+    first: StoredTime,
+    last: StoredTime,
 }
 
 impl Folding {
@@ -57,11 +57,11 @@ impl Folding {
     }
 
     /// From which time on, and before which one, the longer spans begin that the short ones belong to.
-    fn long_spans(&self, short: &[StoredRow]) -> Option<(NaiveDateTime, NaiveDateTime)> {
+    fn long_spans(&self, short: &[StoredRow]) -> Option<(StoredTime, StoredTime)> {
         let first = short.iter().filter_map(StoredRow::at).min()?;
         let last = short.iter().filter_map(StoredRow::at).max()?;
         let end = span_of(last, self.to).checked_add_signed(TimeDelta::seconds(self.to))?;
-        Some((span_of(first, self.to).naive_utc(), end.naive_utc()))
+        Some((StoredTime::from(span_of(first, self.to)), StoredTime::from(end)))
     }
 
     fn sums(&self, short: Vec<StoredRow>, long: Vec<StoredRow>) -> Sums {
@@ -69,8 +69,8 @@ impl Folding {
         let goes = [(self.short(), short), (self.long(), long)].map(|(width, rows)| {
             let mut gone = Gone {
                 width,
-                first: NaiveDateTime::MAX,
-                last: NaiveDateTime::MIN,
+                first: StoredTime::MAX,
+                last: StoredTime::MIN,
                 ..Gone::default()
             };
             for row in rows {
@@ -79,8 +79,8 @@ impl Folding {
                     continue;
                 };
                 gone.numbers.push(number);
-                gone.first = gone.first.min(at.naive_utc());
-                gone.last = gone.last.max(at.naive_utc());
+                gone.first = gone.first.min(StoredTime::from(at));
+                gone.last = gone.last.max(StoredTime::from(at));
                 let figures = row.figures();
                 let sum = sums.entry((span_of(at, self.to), row.into_series())).or_default();
                 sum.add(&figures);

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
 use diesel::Insertable;
 
 use crate::{
     domain::{Figures, HistoryRow, Series},
-    store::{schema::gaia_history, statement::transaction::on_each_connection},
+    store::{schema::gaia_history, statement::transaction::on_each_connection, time::StoredTime},
 };
 
 /// A row as it is written.
@@ -15,7 +14,7 @@ use crate::{
 #[diesel(table_name = gaia_history)]
 pub(super) struct NewRow {
     width: i32,
-    at: NaiveDateTime,
+    at: StoredTime,
     number: i64,
     node: String,
     kind: String,
@@ -65,7 +64,7 @@ impl NewRow {
         } = &row.figures;
         Self {
             width,
-            at: row.at.naive_utc(),
+            at: StoredTime::from(row.at),
             number: row.number,
             node: node.to_owned(),
             kind,

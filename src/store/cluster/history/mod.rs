@@ -7,7 +7,7 @@ mod insert;
 use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -21,6 +21,7 @@ use crate::{
         lenient::{AnyInt, AnyText, AnyTime, number, time},
         schema::gaia_history,
         statement::transaction::transact,
+        time::StoredTime,
     },
 };
 
@@ -141,7 +142,7 @@ impl ClusterStore<'_> {
     }
 
     /// Deletes some rows of spans of so many seconds that began before this time; answers how many rows there were.
-    pub(crate) async fn delete_history(&self, width: i64, before: NaiveDateTime) -> Result<usize, StoreError> {
+    pub(crate) async fn delete_history(&self, width: i64, before: StoredTime) -> Result<usize, StoreError> {
         let width = i32::try_from(width).unwrap_or(i32::MAX);
         let mut conn = self.db.read().await?;
         let numbers: Vec<AnyInt> = on_backend!(conn, |conn| {
@@ -178,7 +179,7 @@ impl ClusterStore<'_> {
         let rows: Vec<(AnyText, StoredRow)> = on_backend!(conn, |conn| {
             gaia_history::table
                 .filter(gaia_history::width.eq(WIDTHS[0]))
-                .filter(gaia_history::at.ge(since.naive_utc()))
+                .filter(gaia_history::at.ge(StoredTime::from(since)))
                 .filter(gaia_history::kind.eq(crate::domain::HistoryKind::Task.as_str()))
                 .limit(most.saturating_add(1))
                 .select((gaia_history::node, StoredRow::as_select()))
@@ -206,8 +207,8 @@ impl ClusterStore<'_> {
         let rows: Vec<StoredRow> = on_backend!(conn, |conn| {
             let mut query = gaia_history::table
                 .filter(gaia_history::width.eq_any(WIDTHS))
-                .filter(gaia_history::at.ge(from.naive_utc()))
-                .filter(gaia_history::at.lt(to.naive_utc()))
+                .filter(gaia_history::at.ge(StoredTime::from(from)))
+                .filter(gaia_history::at.lt(StoredTime::from(to)))
                 .filter(gaia_history::kind.eq(get.kind.as_str()))
                 .into_boxed();
             if let Some(theme) = &get.theme {

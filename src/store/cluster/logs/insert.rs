@@ -1,11 +1,10 @@
 //! Adding lines of runs: one transaction.
 
-use chrono::NaiveDateTime;
 use diesel::Insertable;
 
 use crate::{
     logs::LogRow,
-    store::{schema::gaia_run_logs, statement::transaction::on_each_connection},
+    store::{schema::gaia_run_logs, statement::transaction::on_each_connection, time::StoredTime},
 };
 
 /// A row as it is written.
@@ -15,8 +14,8 @@ pub(super) struct NewRow {
     id: String,
     scope: String,
     log_id: String,
-    first_at: NaiveDateTime,
-    last_at: NaiveDateTime,
+    first_at: StoredTime,
+    last_at: StoredTime,
     content: Vec<u8>,
 }
 
@@ -36,8 +35,8 @@ impl NewRow {
             id: row.id.clone(),
             scope: row.scope.to_string(),
             log_id: row.log_id.as_deref().unwrap_or_default().to_owned(),
-            first_at: row.first_at.naive_utc(),
-            last_at: row.last_at.naive_utc(),
+            first_at: StoredTime::from(row.first_at),
+            last_at: StoredTime::from(row.last_at),
             content: row.content.clone(),
         }
     }

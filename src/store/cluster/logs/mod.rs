@@ -4,7 +4,7 @@ mod insert;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{prelude::*, sql_types::Binary};
 use diesel_async::RunQueryDsl;
 
@@ -17,6 +17,7 @@ use crate::{
         lenient::{AnyTime, time},
         schema::{asynctask_exec_row, gaia_run_logs},
         statement::transaction::transact,
+        time::StoredTime,
     },
 };
 
@@ -89,7 +90,7 @@ impl ClusterStore<'_> {
         })?;
         if let Some(ended_at) = ended_at {
             let [from, to, latest] = [-ROUNDING, ROUNDING, PACK_SPAN + ROUNDING]
-                .map(|by| ended_at.checked_add_signed(by).unwrap_or(ended_at).naive_utc());
+                .map(|by| StoredTime::from(ended_at.checked_add_signed(by).unwrap_or(ended_at)));
             let packs: Vec<Vec<u8>> = on_backend!(conn, |conn| {
                 gaia_run_logs::table
                     .filter(gaia_run_logs::scope.eq(scope))
@@ -124,7 +125,7 @@ impl ClusterStore<'_> {
     }
 
     /// Deletes some rows of a theme, or of jobs, whose runs ended before this time; answers how many.
-    pub(crate) async fn delete_logs(&self, scope: &str, before: NaiveDateTime) -> Result<usize, StoreError> {
+    pub(crate) async fn delete_logs(&self, scope: &str, before: StoredTime) -> Result<usize, StoreError> {
         let mut conn = self.db.read().await?;
         let ids: Vec<String> = on_backend!(conn, |conn| {
             gaia_run_logs::table

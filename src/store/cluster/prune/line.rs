@@ -1,6 +1,6 @@
 //! The times that the pruners have noted in the database, to notice when the clock jumps.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -9,6 +9,7 @@ use crate::store::{
     db::on_backend,
     lenient::{AnyTime, time},
     schema::gaia_retention,
+    time::StoredTime,
 };
 
 /// The *line* of a scope (a theme, or the jobs): a period in which the clock has made no jump, as the pruners of all nodes have seen it.
@@ -45,7 +46,7 @@ impl ClusterStore<'_> {
         since: Option<DateTime<Utc>>,
         seen: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let (since, seen) = (since.map(|at| at.naive_utc()), seen.naive_utc());
+        let (since, seen) = (since.map(StoredTime::from), StoredTime::from(seen));
         if self.update_line(scope, since, seen).await? > 0 {
             return Ok(());
         }
@@ -67,12 +68,7 @@ impl ClusterStore<'_> {
         }
     }
 
-    async fn update_line(
-        &self,
-        scope: &str,
-        since: Option<NaiveDateTime>,
-        seen: NaiveDateTime,
-    ) -> Result<usize, StoreError> {
+    async fn update_line(&self, scope: &str, since: Option<StoredTime>, seen: StoredTime) -> Result<usize, StoreError> {
         let mut conn = self.db.write().await?;
         Ok(on_backend!(conn, |conn| {
             diesel::update(gaia_retention::table.filter(gaia_retention::scope.eq(scope)))

@@ -9,7 +9,6 @@ mod line;
 
 use std::{collections::HashSet, sync::Arc};
 
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -21,6 +20,7 @@ use crate::{
         db::on_backend,
         schema::{asynctask_exec_row, asynctasks, gaia_links, job_record},
         statement::transaction::transact,
+        time::StoredTime,
     },
 };
 use delete::Doomed;
@@ -33,7 +33,7 @@ const PAGE: i64 = 2_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Expired {
     /// Rows that ended before this time.
-    pub(crate) before: NaiveDateTime,
+    pub(crate) before: StoredTime,
     /// Tasks must belong to one of these themes.
     pub(crate) themes: Vec<String>,
     /// Also rows that other programs have finished.
@@ -163,7 +163,7 @@ macro_rules! last_old {
 impl ClusterStore<'_> {
     /// The id up to which there may be expired tasks: that of the newest task that was added before `before`. Hardly any task that ended before
     /// then has a greater id.
-    pub(crate) async fn last_old_task(&self, before: NaiveDateTime) -> Result<Option<i64>, StoreError> {
+    pub(crate) async fn last_old_task(&self, before: StoredTime) -> Result<Option<i64>, StoreError> {
         last_old!(self, asynctasks, create_time, before)
     }
 
@@ -236,7 +236,7 @@ impl ClusterStore<'_> {
     }
 
     /// The id of the last task that may have old records: records are not older than their task.
-    pub(crate) async fn last_task_with_old_records(&self, before: NaiveDateTime) -> Result<i64, StoreError> {
+    pub(crate) async fn last_task_with_old_records(&self, before: StoredTime) -> Result<i64, StoreError> {
         let mut conn = self.db.read_as(ReadKind::List).await?;
         let young: Option<i64> = on_backend!(conn, |conn| {
             asynctasks::table
@@ -325,7 +325,7 @@ impl ClusterStore<'_> {
     }
 
     /// The id up to which there may be expired records of jobs.
-    pub(crate) async fn last_old_job_record(&self, before: NaiveDateTime) -> Result<Option<i64>, StoreError> {
+    pub(crate) async fn last_old_job_record(&self, before: StoredTime) -> Result<Option<i64>, StoreError> {
         last_old!(self, job_record, create_time, before)
     }
 

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::FixedOffset;
 use deadpool::managed::Object;
 use diesel::{
     ConnectionError, QueryResult,
@@ -27,6 +28,7 @@ use crate::{
     store::{
         StoreError,
         error::{is_conflict, is_loss, is_outdated, is_read_only},
+        time::ZONE,
         url::ServerUrl,
     },
 };
@@ -242,6 +244,11 @@ impl<K: Connect> Conn<K> {
         }
     }
 
+    /// The zone of the columns of time.
+    pub(in crate::store) fn zone(&self) -> FixedOffset {
+        self.shelf.zone
+    }
+
     /// The connection, for one statement or one transaction. The caller passes the result to [`end`](Self::end). Use `on_server!`.
     pub(in crate::store) fn begin(&mut self) -> Option<&mut K::Connection> {
         self.state = State::Doubtful;
@@ -311,9 +318,13 @@ impl State {
     }
 }
 
-/// Ends with an error if the server gives no answer within [`PATIENCE`]. Boxed, since the drivers' futures are large and deep.
-pub(in crate::store) async fn in_time<T>(statement: BoxFuture<'_, QueryResult<T>>) -> QueryResult<T> {
-    match tokio::time::timeout(PATIENCE, statement).await {
+/// Runs a statement on a database of this zone. Ends with an error if the server gives no answer within [`PATIENCE`]. Boxed, since the
+/// drivers' futures are large and deep.
+pub(in crate::store) async fn in_time<T>(
+    zone: FixedOffset,
+    statement: BoxFuture<'_, QueryResult<T>>,
+) -> QueryResult<T> {
+    match tokio::time::timeout(PATIENCE, ZONE.scope(zone, statement)).await {
         Ok(answered) => answered,
         Err(_) => Err(closed(format!("the server gave no answer within {PATIENCE:?}"))),
     }
@@ -348,8 +359,9 @@ macro_rules! on_server {
     ($held:expr, |$conn:ident| $query:expr) => {{
         let held = &mut $held;
         loop {
+            let zone = held.zone();
             let result = match held.begin() {
-                Some($conn) => $crate::store::server::pool::in_time(Box::pin(async { $query })).await,
+                Some($conn) => $crate::store::server::pool::in_time(zone, Box::pin(async { $query })).await,
                 None => Err($crate::store::server::pool::closed(
                     "the connection was given back".to_owned(),
                 )),

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::FixedOffset;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
 use diesel_async::{SimpleAsyncConnection, pooled_connection::PoolableConnection};
 use futures_util::future::BoxFuture;
@@ -119,6 +120,7 @@ pub(in crate::store) struct Shelf<K: Connect> {
     seats: Arc<Semaphore>,
     state: Mutex<State>,
     connect_timeout: Duration,
+    pub(super) zone: FixedOffset,
     /// How many connections stay open, however long they are idle.
     stay: usize,
 }
@@ -165,6 +167,7 @@ impl<K: Connect> Shelf<K> {
                 shared: Instant::now(),
             }),
             connect_timeout: url.connect_timeout,
+            zone: url.zone,
             stay,
         })
     }

@@ -24,6 +24,7 @@ use crate::{
         backend::Backend,
         db::on_each,
         lenient::{AnyText, text},
+        time::StoredTime,
     },
 };
 pub(in crate::store) use forget::forget_waits;
@@ -34,14 +35,14 @@ pub(in crate::store) use signal::EndSignal;
 pub(crate) use signal::{Look, Wanted};
 
 /// The time for which held tasks are scheduled, the last second that every database can store.
-pub(in crate::store) const HELD_UNTIL: NaiveDateTime = {
+pub(in crate::store) const HELD_UNTIL: StoredTime = {
     let (Some(day), Some(time)) = (
         NaiveDate::from_ymd_opt(9999, 12, 31),
         NaiveTime::from_hms_opt(23, 59, 59),
     ) else {
         panic!("there is such a second");
     };
-    NaiveDateTime::new(day, time)
+    StoredTime::new(NaiveDateTime::new(day, time))
 };
 
 /// How many ended tasks, and how many held tasks, one release is about.
@@ -128,7 +129,7 @@ impl TaskStore<'_> {
     /// Counts the ends of these tasks, as far as they have ended, for these held tasks, which are such a page or a part of it. Releases those
     /// whose time has come.
     pub(crate) async fn release(&self, ids: &[i64], held: &[i64]) -> Result<Released, StoreError> {
-        let now = self.clock().now().naive_utc();
+        let now = StoredTime::from(self.clock().now());
         let dialect = self.db.dialect();
         let words = Words {
             is_server: dialect.is_server,

@@ -68,7 +68,7 @@ impl TaskStore<'_> {
         &self,
         tasks: impl Iterator<Item = HeldFields<'a>>,
     ) -> Result<(), StoreError> {
-        let held_until = HELD_UNTIL.and_utc();
+        let held_until = HELD_UNTIL.utc();
         let held: Vec<HeldFields<'_>> = tasks.filter(|task| *task.run_at == Some(held_until)).collect();
         if held.is_empty() {
             return Ok(());

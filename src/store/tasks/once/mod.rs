@@ -9,7 +9,7 @@ pub(in crate::store) mod take;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     domain::{AddedTask, KEY_LIFE, OnceKey},
-    store::{StoreError, TaskStore, backend::Backend, db::on_backend, db::on_each, schema::gaia_idempotency},
+    store::{
+        StoreError, TaskStore, backend::Backend, db::on_backend, db::on_each, schema::gaia_idempotency,
+        time::StoredTime,
+    },
 };
 use request::{Ids, New, NewOnce, Told};
 
@@ -40,9 +43,9 @@ pub(crate) enum Once {
 }
 
 /// When keys were stored that are free now.
-fn expired(now: DateTime<Utc>) -> NaiveDateTime {
+fn expired(now: DateTime<Utc>) -> StoredTime {
     let expired = now.checked_sub_signed(KEY_LIFE);
-    expired.unwrap_or(DateTime::<Utc>::MIN_UTC).naive_utc()
+    StoredTime::from(expired.unwrap_or(DateTime::<Utc>::MIN_UTC))
 }
 
 impl TaskStore<'_> {
@@ -61,7 +64,7 @@ impl TaskStore<'_> {
                 None => New::Rows(rows),
                 Some(shape) => New::Held(NewHeld::new(rows, shape)),
             },
-            now: now.naive_utc(),
+            now: StoredTime::from(now),
             expired: expired(now),
         });
         let add = || async { on_each!(&self.db, |db| db.add_once(Arc::clone(&once)).await) };

@@ -1,6 +1,6 @@
 //! What a transaction is to add once, and what it has done.
 
-use chrono::NaiveDateTime;
+use crate::store::time::StoredTime;
 use diesel::QueryResult;
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,9 @@ use crate::{
 pub(in crate::store) struct NewOnce {
     pub(in crate::store) key: OnceKey,
     pub(in crate::store) new: New,
-    pub(super) now: NaiveDateTime,
+    pub(super) now: StoredTime,
     /// A key that was stored then, or before, is free.
-    pub(super) expired: NaiveDateTime,
+    pub(super) expired: StoredTime,
 }
 
 /// Tasks to add.

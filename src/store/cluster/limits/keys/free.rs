@@ -1,6 +1,5 @@
 //! A method has no limit for its keys any more: tasks that wait for one are due.
 
-use chrono::NaiveDateTime;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     dsl::{exists, not},
@@ -14,6 +13,7 @@ use crate::{
         schema::{asynctasks, gaia_aside, gaia_keys, gaia_limits},
         statement::transaction::on_each_connection,
         tasks::held::HELD_UNTIL,
+        time::StoredTime,
     },
 };
 
@@ -81,7 +81,7 @@ macro_rules! free_aside {
         if !themes.is_empty() {
             diesel::update(tasks)
                 .set((
-                    asynctasks::run_at.eq(None::<NaiveDateTime>),
+                    asynctasks::run_at.eq(None::<StoredTime>),
                     asynctasks::update_time.eq(asynctasks::update_time),
                 ))
                 .execute($conn)$($wait)*?;

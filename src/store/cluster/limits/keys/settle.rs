@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use chrono::NaiveDateTime;
 use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper, dsl::exists};
 
 use super::share::{self, Known, Share};
@@ -16,6 +15,7 @@ use crate::{
         },
         statement::transaction::on_each_connection,
         tasks::held::HELD_UNTIL,
+        time::StoredTime,
     },
 };
 
@@ -368,7 +368,7 @@ macro_rules! settle_keys {
                 .select((asynctasks::id, asynctasks::system_name, asynctasks::task_status, asynctasks::run_at))
                 .load($conn)$($wait)*?;
             let tasks: HashMap<i64, String> = tasks.into_iter().filter(|(_, _, status, run_at)| {
-                status.as_ref().is_some_and(|status| WAITS.contains(&&*status.0)) && time(*run_at) == Some(HELD_UNTIL.and_utc())
+                status.as_ref().is_some_and(|status| WAITS.contains(&&*status.0)) && time(*run_at) == Some(HELD_UNTIL.utc())
             }).map(|(id, theme, ..)| (id, theme.0)).collect();
             let free = asynctasks::table.filter(asynctasks::id.eq_any(tasks.keys().copied()))
                 .filter(asynctasks::task_status.eq_any(WAITS)).filter(asynctasks::run_at.eq(HELD_UNTIL));
@@ -381,7 +381,7 @@ macro_rules! settle_keys {
             if !to_run.is_empty() {
                 diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&to_run))
                     .filter(asynctasks::task_status.eq_any(WAITS)).filter(asynctasks::run_at.eq(HELD_UNTIL)))
-                    .set((asynctasks::run_at.eq(None::<NaiveDateTime>), asynctasks::update_time.eq(asynctasks::update_time)))
+                    .set((asynctasks::run_at.eq(None::<StoredTime>), asynctasks::update_time.eq(asynctasks::update_time)))
                     .execute($conn)$($wait)*?;
                 diesel::update(gaia_aside::table.filter(gaia_aside::task_id.eq_any(&to_run)))
                     .set(gaia_aside::released.eq($settle.now))

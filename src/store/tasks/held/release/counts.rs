@@ -123,7 +123,7 @@ pub(super) struct Decided {
 impl HeldTask {
     /// Whether it still waits for the time that held tasks wait for.
     pub(super) fn is_held(&self) -> bool {
-        time(self.run_at) == Some(HELD_UNTIL.and_utc())
+        time(self.run_at) == Some(HELD_UNTIL.utc())
     }
 
     pub(super) fn waits(&self) -> bool {

@@ -5,7 +5,6 @@ mod statements;
 
 use std::collections::HashSet;
 
-use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, QueryDsl};
 
 pub(crate) use self::counts::Released;
@@ -18,6 +17,7 @@ use crate::{
         lenient::AnyText,
         schema::{asynctasks, gaia_held},
         statement::transaction::on_each_connection,
+        time::StoredTime,
     },
 };
 
@@ -72,7 +72,7 @@ macro_rules! release {
         if !decided.due.is_empty() {
             diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&decided.due)))
                 .set((
-                    asynctasks::run_at.eq(None::<NaiveDateTime>),
+                    asynctasks::run_at.eq(None::<StoredTime>),
                     asynctasks::update_time.eq($ended.now),
                 ))
                 .execute($conn)$($wait)*?;
@@ -81,7 +81,7 @@ macro_rules! release {
             diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&decided.cancelled)))
                 .set((
                     asynctasks::task_status.eq(TaskStatus::Cancelled.as_str()),
-                    asynctasks::run_at.eq(None::<NaiveDateTime>),
+                    asynctasks::run_at.eq(None::<StoredTime>),
                     asynctasks::last_err_msg.eq(NOT_SUCCEEDED),
                     asynctasks::update_time.eq($ended.now),
                     asynctasks::finished_at.eq($ended.now),
@@ -90,7 +90,7 @@ macro_rules! release {
         }
         if !decided.ended.is_empty() {
             diesel::update(asynctasks::table.filter(asynctasks::id.eq_any(&decided.ended)))
-                .set(asynctasks::run_at.eq(None::<NaiveDateTime>))
+                .set(asynctasks::run_at.eq(None::<StoredTime>))
                 .execute($conn)$($wait)*?;
         }
         Ok(Released::new(&decided, tasks, !locked.is_empty()))

@@ -1,16 +1,15 @@
 //! The statements of a release, as texts: each finds its rows by one list of keys. A database that may choose between two lists of keys
 //! probes their product.
 
-use chrono::NaiveDateTime;
-
 use crate::domain::TaskStatus;
+use crate::store::time::StoredTime;
 
 /// Tasks that may have ended, and held tasks that wait for them.
 pub(in crate::store) struct Ended {
     ids: Vec<i64>,
     /// In ascending order.
     held: Vec<i64>,
-    pub(super) now: NaiveDateTime,
+    pub(super) now: StoredTime,
     words: Words,
 }
 
@@ -28,7 +27,7 @@ pub(in crate::store::tasks::held) fn list(ids: &[i64]) -> String {
 
 impl Ended {
     /// The held tasks are in ascending order.
-    pub(in crate::store::tasks::held) fn new(ids: &[i64], held: &[i64], now: NaiveDateTime, words: Words) -> Self {
+    pub(in crate::store::tasks::held) fn new(ids: &[i64], held: &[i64], now: StoredTime, words: Words) -> Self {
         Self {
             ids: ids.to_vec(),
             held: held.to_vec(),
