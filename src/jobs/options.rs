@@ -65,6 +65,8 @@ impl KeptLogs {
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) rules: JobRules,
+    /// Whether the zone of the rules was chosen, and is not the default.
+    pub(crate) names_zone: bool,
     pub(crate) hooks: HookOptions,
     pub(crate) max_running: usize,
     pub(crate) cancel_grace: Duration,
@@ -171,6 +173,7 @@ impl JobsOptions {
     /// With the configuration's word where these say nothing.
     pub(crate) fn settings(self, config: &JobsConfig, faults: &mut Faults) -> Settings {
         let zone = self.zone.as_ref().unwrap_or(&config.time_zone);
+        let names_zone = !zone.is_empty();
         let zone = match zone.is_empty() {
             true => Some(Zone::UTC),
             false => faults.take(parse_zone(zone)),
@@ -195,6 +198,7 @@ impl JobsOptions {
                 zone: zone.unwrap_or(Zone::UTC),
                 form: self.form,
             },
+            names_zone,
             hooks: self.hooks,
             max_running,
             cancel_grace: self.cancel_grace.unwrap_or(Duration::from_secs(5)),

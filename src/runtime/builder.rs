@@ -156,6 +156,7 @@ impl GaiaBuilder {
     /// | `channel_binding`, `application_name`, `options`, `target_session_attrs`, `load_balance_hosts`, `hostaddr` | `PostgreSQL` | as libpq has them |
     /// | `pgbouncer` | `PostgreSQL` | `true`: a pooler gives each transaction another session, so this process does not listen |
     /// | `socket` | `MySQL` | the path of a socket |
+    /// | `time_zone` | `MySQL` | the zone in which the columns of time stand, such as `+08:00` or `Asia/Shanghai`; default UTC. So has `loc` of Go's driver |
     ///
     /// A time may have a unit (`ms`, `s`, `m`). Without a unit, a number below 100 means seconds, as in libpq and most drivers, and a
     /// number from 1000 on means milliseconds; a number in between means milliseconds in `pool_timeout`, and is refused in the others. 0

@@ -30,9 +30,9 @@
 //!   and has at most 1,000 ends or 4 MiB of texts. So a batch that is tried again after an error may find some of its ends written, and
 //!   reports these as stale. Rows are changed in the order of their keys.
 
-use crate::store::time::{StoredTime, UTC};
-use chrono::FixedOffset;
 use std::sync::Arc;
+
+use chrono::{DateTime, FixedOffset, Utc};
 
 use super::{
     StoreError,
@@ -43,6 +43,7 @@ use super::{
         once::request::{NewOnce, Told},
         writes::{Writes, Written},
     },
+    time::{StoredTime, UTC},
 };
 use crate::domain::AddedTask;
 
@@ -57,6 +58,11 @@ pub(super) trait Backend: Clone {
     /// The zone in which the columns of time stand.
     fn zone(&self) -> FixedOffset {
         UTC
+    }
+
+    /// An error if the URL names another zone than other processes have.
+    async fn check_zone(&self, _now: DateTime<Utc>) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// A text that no other database in this process has.

@@ -65,6 +65,19 @@ pub enum StoreError {
         /// How many migrations are missing.
         missing: usize,
     },
+    /// The URL names another zone for the columns of time than the first process that has started on this database. `MySQL` only.
+    #[error(
+        "the times in the database {url} stand in the zone {stored}, and this URL says {given}; expected time_zone={stored} in the URL of \
+         every process. If no node has run yet, UPDATE gaia_database SET time_zone = '{given}'"
+    )]
+    TimeZone {
+        /// The URL, without its password.
+        url: String,
+        /// The zone of the first start.
+        stored: String,
+        /// The zone of the URL; `+00:00` if it names none.
+        given: String,
+    },
     /// The tables were made by a newer version of the crate.
     #[error(
         "the database {url} was migrated by a newer version of gaia-actors (it has {unknown}); \

@@ -42,6 +42,7 @@ pub(crate) use locked::Rows;
 pub(crate) use scratch::Scratch;
 pub(crate) use tasks::*;
 pub use tasks::{Claim, Claimed, ClaimedTask, Wanted};
+pub(crate) use time::UTC;
 pub use url::InvalidUrl;
 
 use std::{
@@ -156,19 +157,26 @@ impl Store {
     /// the integration guide's tables.
     ///
     /// # Errors
-    /// [`StoreError::SchemaTooNew`], [`StoreError::Migration`] or [`StoreError::ReadOnly`].
+    /// [`StoreError::SchemaTooNew`], [`StoreError::Migration`], [`StoreError::ReadOnly`] or [`StoreError::TimeZone`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let migrated: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.migrate().await) });
-        migrated.await
+        migrated.await?;
+        self.check_zone().await
+    }
+
+    async fn check_zone(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let checked: BoxFuture<'_, _> = Box::pin(async { db::on_each!(&self.db, |db| db.check_zone(now).await) });
+        checked.await
     }
 
     /// Checks that the tables have the schema of this version, without changing them.
     ///
     /// # Errors
-    /// [`StoreError::SchemaMissing`] or [`StoreError::SchemaTooNew`].
+    /// [`StoreError::SchemaMissing`], [`StoreError::SchemaTooNew`] or [`StoreError::TimeZone`].
     pub async fn check_schema(&self) -> Result<(), StoreError> {
         match self.pending_migrations().await?.len() {
-            0 => Ok(()),
+            0 => self.check_zone().await,
             missing => Err(StoreError::SchemaMissing {
                 url: self.url(),
                 missing,

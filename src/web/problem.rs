@@ -404,7 +404,8 @@ fn store_code(error: &StoreError) -> (&'static str, &'static str) {
         StoreError::Url(_)
         | StoreError::Encoding { .. }
         | StoreError::Migration { .. }
-        | StoreError::OtherDatabase { .. } => ("database_unusable", "the database cannot be used"),
+        | StoreError::OtherDatabase { .. }
+        | StoreError::TimeZone { .. } => ("database_unusable", "the database cannot be used"),
         StoreError::Duplicate(_) => ("database_duplicate", "the database has refused a duplicate"),
         StoreError::Database(_) => ("database_error", "the database has not done this"),
     }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 
 use super::{CronActor, timetable::PutResult};
 use crate::{
     events::DatabaseWork,
-    schedule::zone_data,
+    schedule::{Schedule, zone_data},
     store::{Fingerprint, ScheduleRow, Store, StoreError},
 };
 
@@ -25,6 +25,8 @@ struct Reading {
     ids: HashSet<i64>,
     /// Jobs whose rows do not say since when their schedules hold: they hold since this reading.
     begun: Vec<i64>,
+    /// A job of another program that names no time zone: its id and its expression.
+    adopted: Option<(i64, String)>,
 }
 
 impl CronActor {
@@ -48,6 +50,7 @@ impl CronActor {
                             last: i64::MIN,
                             ids: HashSet::new(),
                             begun: Vec::new(),
+                            adopted: None,
                         },
                         ctx,
                     ),
@@ -75,6 +78,9 @@ impl CronActor {
         for row in rows {
             let id = row.id;
             reading.ids.insert(id);
+            if reading.adopted.is_none() && row.is_new_and_names_no_zone() {
+                reading.adopted = Some((id, row.cron_expr.0.clone()));
+            }
             let holds_from = row.holds_from();
             let put = self.timetable.put(row, holds_from.unwrap_or(now).min(now));
             self.warn(id, &put);
@@ -108,6 +114,9 @@ impl CronActor {
             self.timetable.scheduled(),
             self.timetable.bad()
         );
+        if let Some((id, expr)) = reading.adopted.filter(|_| !self.settings.names_zone) {
+            say!(Warn, "{}", in_two_zones(id, &expr, self.store.zone(), now));
+        }
         self.begin(reading.begun, now, ctx);
         self.discover(ctx);
         self.claim_due(ctx);
@@ -245,4 +254,46 @@ async fn fingerprint(store: Store, settles: bool) -> Result<Fingerprint, StoreEr
         store.jobs().settle_jobs().await?;
     }
     store.jobs().fingerprint().await
+}
+
+/// The Go framework reads expressions in the local time of its machine. `local`: the zone of the columns of time.
+fn in_two_zones(id: i64, expr: &str, local: FixedOffset, now: DateTime<Utc>) -> String {
+    let ahead = TimeDelta::seconds(local.local_minus_utc().into());
+    let schedule: Option<Schedule> = expr.parse().ok();
+    let next = |by: TimeDelta| {
+        let next = schedule.as_ref()?.next_after(now.checked_add_signed(by)?)?;
+        next.checked_sub_signed(by)
+    };
+    let or_never = |at: Option<DateTime<Utc>>| at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339());
+    let other = match ahead.is_zero() {
+        true => String::new(),
+        false => format!(
+            "; read in {local}, the zone of the times in this database, {}",
+            or_never(next(ahead))
+        ),
+    };
+    format!(
+        "another program has written jobs that name no time zone, and Jobs.TimeZone is not set. They are read in UTC: the next fire of job \
+         {id} ({expr}) is {}{other}. Set Jobs.TimeZone to UTC, or to the zone that the program means",
+        or_never(next(TimeDelta::zero()))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_warning_has_both_readings() {
+        let now: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().expect("is a time");
+        let local = FixedOffset::east_opt(8 * 3_600).expect("is an offset");
+        let text = in_two_zones(7, "0 0 1 * * *", local, now);
+        assert!(
+            text.contains("job 7 (0 0 1 * * *) is 2026-12-02T01:00:00+00:00; read in +08:00"),
+            "{text}"
+        );
+        assert!(text.contains("database, 2026-12-01T17:00:00+00:00. Set"), "{text}");
+        let text = in_two_zones(7, "no expression", crate::store::UTC, now);
+        assert!(text.contains("is never. Set"), "{text}");
+    }
 }

@@ -223,6 +223,11 @@ impl ScheduleRow {
         Ok(seconds.unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE))
     }
 
+    /// Whether another program has written it, and it names no time zone: this crate notes for each job what it has scheduled.
+    pub(crate) fn is_new_and_names_no_zone(&self) -> bool {
+        self.scheduled_by.is_none() && self.time_zone.is_none()
+    }
+
     /// Since when its schedule holds. `None`: that was not noted for this expression and time zone.
     pub(crate) fn holds_from(&self) -> Option<DateTime<Utc>> {
         let zone = self.time_zone.as_ref().map(|zone| zone.0.as_str());

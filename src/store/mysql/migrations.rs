@@ -10,7 +10,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 25] = [
+const MIGRATIONS: [Migration; 26] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -36,6 +36,7 @@ const MIGRATIONS: [Migration; 25] = [
     migration!("mysql", "20261130000025", "2026-11-30-000025_held_tasks"),
     migration!("mysql", "20261130000026", "2026-11-30-000026_limits"),
     migration!("mysql", "20261130000027", "2026-11-30-000027_limit_keys"),
+    migration!("mysql", "20261201000028", "2026-12-01-000028_time_zone"),
 ];
 
 /// Held by the process that migrates this database. Its end is the end of the connection, if nothing else.
@@ -240,13 +241,14 @@ mod tests {
     use super::*;
 
     /// An update or a deletion here changes only what it has not changed before.
-    const REPEATABLE: [&str; 6] = [
+    const REPEATABLE: [&str; 7] = [
         "CREATE TABLE IF NOT EXISTS",
         "DROP TABLE IF EXISTS",
         "TRUNCATE TABLE ",
         "UPDATE ",
         "DELETE ",
         "INSERT INTO gaia_claims ",
+        "INSERT IGNORE INTO gaia_database ",
     ];
 
     #[test]

@@ -11,9 +11,10 @@ mod connect;
 mod finish;
 mod migrations;
 mod queue;
+mod time_zone;
 
 use crate::store::time::StoredTime;
-use chrono::FixedOffset;
+use chrono::{DateTime, FixedOffset, Utc};
 use std::sync::Arc;
 
 use diesel::sql_types::Text;
@@ -120,6 +121,10 @@ impl Backend for Mysql {
 
     fn zone(&self) -> FixedOffset {
         self.connections.url().zone
+    }
+
+    async fn check_zone(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        time_zone::check(&self.connections, now).await
     }
 
     fn identity(&self) -> String {

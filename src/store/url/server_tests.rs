@@ -243,7 +243,7 @@ const OF_HOSTERS: &[(&str, TlsMode, &str)] = &[
     (
         "mysql://a:p@h/d?charset=utf8mb4&parseTime=True&loc=Local&tls=skip-verify",
         TlsMode::Require,
-        "charset parsetime loc",
+        "charset parsetime",
     ),
     (
         "mysql://a:p@h/d?useSSL=false&allowPublicKeyRetrieval=true",
@@ -258,7 +258,7 @@ const OF_HOSTERS: &[(&str, TlsMode, &str)] = &[
     (
         "mysql://a:p@h/d?sslMode=PREFERRED&serverTimezone=UTC",
         TlsMode::Prefer,
-        "servertimezone",
+        "",
     ),
     (
         "postgresql://h/d?user=a&password=p&ssl=true&currentSchema=app",

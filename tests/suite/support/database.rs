@@ -63,7 +63,7 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 25,
+            Self::Mysql => 26,
             #[cfg(feature = "sqlite")]
             Self::Sqlite => 25,
             #[cfg(feature = "postgres")]
