@@ -7,6 +7,8 @@ use diesel_async::{
 use gaia_actors::{EnqueueConnection, Error, StoreError, async_fn, prelude::*};
 use serde_json::Value;
 
+#[cfg(feature = "mysql")]
+use crate::support::of_driver;
 use crate::support::{Database, Kind, THEME, ended, eventually, options, refusal, task};
 
 #[cfg(feature = "sqlite")]
@@ -34,7 +36,7 @@ macro_rules! on_database {
             #[cfg(feature = "mysql")]
             Kind::Mysql => {
                 type $Conn = diesel_async::AsyncMysqlConnection;
-                let $address = $database.url();
+                let $address = of_driver(&$database.url());
                 $body
             }
         }

@@ -7,6 +7,8 @@ use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use gaia_actors::{async_fn, prelude::*};
 use serde_json::Value;
 
+#[cfg(feature = "mysql")]
+use crate::support::of_driver;
 use crate::support::{Database, Kind, PATIENCE, THEME, ended, options, refusal, task};
 
 /// Runs the body with a connection of the application's, of whatever type the database has.
@@ -32,7 +34,7 @@ macro_rules! connected {
             }
             #[cfg(feature = "mysql")]
             Kind::Mysql => {
-                let conn = diesel_async::AsyncMysqlConnection::establish(&$database.url()).await;
+                let conn = diesel_async::AsyncMysqlConnection::establish(&of_driver(&$database.url())).await;
                 let $conn = &mut conn.expect("connects");
                 $body
             }

@@ -9,7 +9,7 @@ use super::{CronActor, timetable::PutResult};
 use crate::{
     events::DatabaseWork,
     schedule::{Schedule, zone_data},
-    store::{Fingerprint, ScheduleRow, Store, StoreError},
+    store::{Fingerprint, ScheduleRow, Store, StoreError, UTC},
 };
 
 /// How many rows are read, and put into the timetable, in one piece: a few milliseconds of this thread.
@@ -265,7 +265,7 @@ fn in_two_zones(id: i64, expr: &str, local: FixedOffset, now: DateTime<Utc>) -> 
         next.checked_sub_signed(by)
     };
     let or_never = |at: Option<DateTime<Utc>>| at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339());
-    let other = match ahead.is_zero() {
+    let other = match local == UTC {
         true => String::new(),
         false => format!(
             "; read in {local}, the zone of the times in this database, {}",
@@ -293,7 +293,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("database, 2026-12-01T17:00:00+00:00. Set"), "{text}");
-        let text = in_two_zones(7, "no expression", crate::store::UTC, now);
+        let text = in_two_zones(7, "no expression", UTC, now);
         assert!(text.contains("is never. Set"), "{text}");
     }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chrono::FixedOffset;
 use diesel::{ConnectionError, QueryResult, dsl::sql, sql_types::BigInt};
-use diesel_async::AsyncMysqlConnection;
+use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection};
 use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 
 use crate::store::{
     server::pool::{Connect, Refusal},
+    time::UTC,
     url::{ServerUrl, TlsMode},
 };
 
@@ -24,8 +25,6 @@ use crate::store::{
 ///   ends a transaction in which the client sends nothing for 20 s (the default lease): by then other nodes take over, and must find the
 ///   rows free. MySQL has no such setting: there idle sessions end after 20 s, which the pool knows. Each server reads only the comment
 ///   that is meant for it. Neither limit ends a statement that runs long.
-///
-/// One more sets the zone of the columns of time.
 const SESSION: [&str; 4] = [
     "SET NAMES utf8mb4",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -61,6 +60,8 @@ pub(in crate::store) struct Connector {
     /// Options for a server that offers no TLS; `None` unless the mode is `Prefer`.
     plain: Option<Opts>,
     only_looks: bool,
+    /// The zone of the columns of time.
+    zone: FixedOffset,
 }
 
 impl Connector {
@@ -74,6 +75,7 @@ impl Connector {
             opts: opts.into(),
             plain: (url.tls == TlsMode::Prefer).then(|| plain.into()),
             only_looks: false,
+            zone: url.zone,
         }
     }
 
@@ -92,7 +94,7 @@ impl Connector {
     /// A connection for migrations: if this host vanishes, the server soon frees their lock.
     pub(super) async fn for_migrations(&self) -> Result<AsyncMysqlConnection, Refusal> {
         let mut conn = self.connect().await?;
-        let set = diesel_async::SimpleAsyncConnection::batch_execute(&mut conn, ENDS_WHEN_IDLE);
+        let set = SimpleAsyncConnection::batch_execute(&mut conn, ENDS_WHEN_IDLE);
         set.await.map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(conn)
     }
@@ -131,7 +133,14 @@ impl Connect for Connector {
             conn.query_drop(ONLY_READS).await.map_err(bad)?;
             conn.query_drop(ENDS_SOON).await.map_err(bad)?;
         }
-        Ok(AsyncMysqlConnection::try_from(conn).await?)
+        // diesel sets the session's zone to UTC.
+        let mut conn = AsyncMysqlConnection::try_from(conn).await?;
+        if self.zone != UTC {
+            let set = format!("SET SESSION time_zone = '{}'", self.zone);
+            let set = SimpleAsyncConnection::batch_execute(&mut conn, &set).await;
+            set.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        }
+        Ok(conn)
     }
 
     /// The driver does not read from an idle connection, and so does not notice that the server has ended it.
@@ -150,17 +159,12 @@ fn refusal(error: &Error) -> Refusal {
     }
 }
 
-fn session(zone: FixedOffset) -> Vec<String> {
-    let zone = format!("SET SESSION time_zone = '{zone}'");
-    SESSION.into_iter().map(str::to_owned).chain([zone]).collect()
-}
-
 fn options(url: &ServerUrl) -> OptsBuilder {
     let options = OptsBuilder::default()
         .user(url.user.clone())
         .pass(url.password.clone())
         .db_name(url.database.clone())
-        .init(session(url.zone))
+        .init(SESSION.to_vec())
         // diesel-async has its own cache of statements.
         .stmt_cache_size(0)
         // The count of an update includes rows that it found and did not change, as on the other databases.

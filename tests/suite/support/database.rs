@@ -200,7 +200,7 @@ impl Database {
             #[cfg(feature = "postgres")]
             Kind::Postgres => format!("(now() AT TIME ZONE 'UTC') + interval '{seconds} seconds'"),
             #[cfg(feature = "mysql")]
-            Kind::Mysql => format!("UTC_TIMESTAMP(6) + INTERVAL {seconds} SECOND"),
+            Kind::Mysql => format!("CURRENT_TIMESTAMP(6) + INTERVAL {seconds} SECOND"),
         }
     }
 
@@ -268,8 +268,7 @@ macro_rules! elsewhere {
             let piece = scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 runtime.expect("starts").block_on(async {
-                    use diesel_async::AsyncConnection;
-                    let $conn = &mut <$connection>::establish(&url).await.expect("connects");
+                    let $conn = &mut connect::<$connection>(&url).await;
                     $query
                 })
             });
@@ -277,6 +276,32 @@ macro_rules! elsewhere {
         });
         done.expect("plain SQL runs")
     }};
+}
+
+/// A connection of a driver, which knows no `time_zone` in a URL: the session gets that zone.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+async fn connect<C: diesel_async::AsyncConnection>(url: &str) -> C {
+    let mut conn = C::establish(&of_driver(url)).await.expect("connects");
+    if let Some(zone) = time_zone(url) {
+        let set = format!("SET time_zone = '{zone}'");
+        conn.batch_execute(&set).await.expect("is a zone");
+    }
+    conn
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn time_zone(url: &str) -> Option<&str> {
+    let (_, after) = url.split_once("time_zone=")?;
+    after.split('&').next()
+}
+
+/// The URL as drivers read it.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub fn of_driver(url: &str) -> String {
+    match time_zone(url) {
+        Some(zone) => url.replace(&format!("?time_zone={zone}"), ""),
+        None => url.to_owned(),
+    }
 }
 
 /// Runs statements of plain SQL.
