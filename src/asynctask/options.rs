@@ -154,7 +154,7 @@ impl SchedulerOptions {
         }
     }
 
-    /// How often a task is tried again, at most, that this process adds and that does not say so itself
+    /// How often a task is tried again, at most, that this process adds without a number
     /// ([`NewTask::max_retry`](crate::NewTask::max_retry)). Default 3; with [`Compat::Go`] 0. A process that does not run the theme goes by
     /// `AsyncTask.MaxRetry` of its configuration.
     pub fn max_retry(self, times: i64) -> Self {

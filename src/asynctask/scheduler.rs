@@ -257,6 +257,13 @@ impl Scheduler {
         self.themes.traces().of_addition(&self.theme, tasks)
     }
 
+    /// Whether [`Self::retry_task`] takes a task with this status.
+    #[cfg(feature = "web")]
+    pub(crate) fn may_retry(&self, status: TaskStatus) -> bool {
+        let is_allowed = ActionOnTask::Retry.allowed_from().contains(&status);
+        is_allowed || (status == TaskStatus::Success && self.rules().retry_succeeded)
+    }
+
     fn rules(&self) -> ThemeRules {
         self.themes.rules(&self.theme)
     }

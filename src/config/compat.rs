@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Whose defaults hold where an option is not set: those of this crate, or those of the Go framework.
+/// Whose defaults hold where an option is not set: this crate's, or the Go framework's.
 ///
 /// One switch for a whole process: [`GaiaBuilder::compat`](crate::GaiaBuilder::compat), or the key `Node.Compat` of the
 /// [configuration](crate::Config). A theme has its own [`SchedulerOptions::compat`](crate::SchedulerOptions::compat), and jobs have

@@ -163,7 +163,7 @@ pub struct NodeConfig {
     /// Whether the retention holds for tasks and records that other programs have finished, too: see
     /// [`GaiaBuilder::prune_foreign_history`](crate::GaiaBuilder::prune_foreign_history). Default false.
     pub prune_foreign_history: bool,
-    /// `Off` or `Go`: whose defaults hold. Default `Off`, those of this crate.
+    /// `Off` or `Go`: whose defaults hold. Default `Off`: this crate's.
     pub compat: Compat,
 }
 

@@ -117,7 +117,7 @@ fn no_args() -> Result<String, String> {
     Ok("null".to_owned())
 }
 
-/// How often a task is tried again, at most, if nobody says so.
+/// How often a task is tried again, at most, by default.
 pub(crate) const DEFAULT_MAX_RETRY: i32 = 3;
 
 impl NewTask {
