@@ -71,6 +71,7 @@ const LOOK_AFTER_RUNS: Duration = Duration::from_millis(250);
 const SET_BACK: TimeDelta = TimeDelta::seconds(2);
 
 /// Knows when each enabled job is due, and starts a [`JobExecActor`](crate::JobExecActor) for each fire that it wins.
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub struct CronActor {
     store: Store,
     threads: Threads,

@@ -217,9 +217,11 @@ impl TaskStore<'_> {
         let now = self.clock().now().naive_utc();
         // An unknown status counts as Failed, so the statement names the statuses from which a retry is not allowed.
         let allowed = ActionOnTask::Retry.allowed_from();
+        let is_allowed =
+            |status: &TaskStatus| allowed.contains(status) || (succeeded && *status == TaskStatus::Success);
         let forbidden = TaskStatus::ALL
             .into_iter()
-            .filter(|status| !allowed.contains(status) && !(succeeded && *status == TaskStatus::Success))
+            .filter(|status| !is_allowed(status))
             .map(TaskStatus::as_str);
         let forbidden: Vec<&str> = forbidden.collect();
         let mut conn = self.db.write().await?;
