@@ -70,7 +70,7 @@ pub use admin::Admin;
 pub use alerts::{AlertOptions, Webhook};
 pub use asynctask::{CancelAnswer, Scheduler, SchedulerOptions, SchedulerStatus, UnservedMethod};
 pub use clock::Clock;
-pub use config::{Config, MissingHandler, WebhookFormat};
+pub use config::{Compat, Config, MissingHandler, WebhookFormat};
 pub use definition::{Added, Schedulers, ServiceMethods, TaskDef, TypedTask};
 pub use domain::{
     ActionOnTask, AddedBatch, AddedBatchOnce, AddedOnce, AddedTask, Alert, AlertKind, AlertSeverity, AlertState,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     admin::{Admin, Overview, ThemeState},
-    domain::{AlertKind, Figures, HistoryKind, MOST_ALERTS, Series},
+    domain::{AlertKind, Figures, HistoryKind, MOST_ALERTS, OverlapPolicy, Series},
     error::{Error, ask},
     events::Tally,
     jobs::Jobs,
@@ -115,11 +115,20 @@ impl Looker {
             states.causes.push(Cause::JobBad { job, error });
         }
         for (id, due_at) in overdue {
+            if self.is_delayed(id).await? {
+                continue;
+            }
             let (job, late) = (self.named(id).await?, now - due_at);
             states.causes.push(Cause::JobOverdue { job, due_at, late });
         }
         states.judged.extend([AlertKind::JobBad, AlertKind::JobOverdue]);
         Ok(())
+    }
+
+    /// Whether fires of a job wait for the end of its run, as its overlap policy says.
+    async fn is_delayed(&self, id: i64) -> Result<bool, Error> {
+        let row = ask(&self.store, |store| async move { store.jobs().get(id).await }).await?;
+        Ok(row.is_some_and(|row| row.is_running() && row.overlap(self.jobs.rules().overlap) == OverlapPolicy::Delay))
     }
 
     async fn named(&self, id: i64) -> Result<Job, Error> {

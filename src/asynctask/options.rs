@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::user_hooks::{self, PostHandler, PreHandler};
+use super::user_hooks::{self, Before, PostHandler, PreHandler};
 use crate::{
-    config::MissingHandler,
-    domain::{Faults, Json, MAX_THEME_CHARS, MAX_WORKERS, Outcome, RetryPolicy, TaskError},
+    config::{Compat, MissingHandler},
+    domain::{
+        DEFAULT_MAX_RETRY, Faults, Json, MAX_THEME_CHARS, MAX_WORKERS, Outcome, RetryPolicy, TaskError, check_max_retry,
+    },
     events::TaskEnded,
     logs::KeepLogs,
-    registry::{Layer, Layers, Next, TaskContext},
+    registry::{Layers, Next, TaskContext},
 };
 
 /// The options of a scheduler, with the integration guide's names and defaults.
@@ -35,14 +37,28 @@ pub struct SchedulerOptions {
     pub(crate) shortest_scan_interval: Duration,
     pub(crate) task_id_chan_length: usize,
     pub(crate) scan_task_num: usize,
-    pub(crate) retry: RetryPolicy,
+    /// `None`, here and below: the default, which [`Self::compat`] decides.
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) max_retry: Option<i64>,
+    pub(crate) retry_succeeded: Option<bool>,
+    pub(crate) missing_handler: Option<MissingHandler>,
+    pub(crate) pre_handler_fails_task: Option<bool>,
+    /// `None`: as the node.
+    pub(crate) compat: Option<Compat>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancel_grace: Duration,
-    pub(crate) missing_handler: MissingHandler,
     pub(crate) keep_logs: Option<KeepLogs>,
     pub(crate) layers: Layers,
-    pub(crate) pre_handler: Option<Arc<dyn Layer>>,
+    pub(crate) pre_handler: Option<Arc<PreHandler>>,
     pub(crate) post_handler: Option<Arc<PostHandler>>,
+}
+
+/// The options of a theme that hold for each change of one of its tasks, whichever process makes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThemeRules {
+    pub(crate) retry: RetryPolicy,
+    pub(crate) max_retry: i64,
+    pub(crate) retry_succeeded: bool,
 }
 
 impl std::fmt::Debug for SchedulerOptions {
@@ -55,9 +71,13 @@ impl std::fmt::Debug for SchedulerOptions {
             .field("task_id_chan_length", &self.task_id_chan_length)
             .field("scan_task_num", &self.scan_task_num)
             .field("retry", &self.retry)
+            .field("max_retry", &self.max_retry)
+            .field("retry_succeeded", &self.retry_succeeded)
+            .field("missing_handler", &self.missing_handler)
+            .field("pre_handler_fails_task", &self.pre_handler_fails_task)
+            .field("compat", &self.compat)
             .field("timeout", &self.timeout)
             .field("cancel_grace", &self.cancel_grace)
-            .field("missing_handler", &self.missing_handler)
             .field("keep_logs", &self.keep_logs)
             .field("layers", &self.layers)
             .finish_non_exhaustive()
@@ -74,10 +94,14 @@ impl SchedulerOptions {
             shortest_scan_interval: Duration::from_millis(100),
             task_id_chan_length: 1_000,
             scan_task_num: 50,
-            retry: RetryPolicy::default(),
+            retry: None,
+            max_retry: None,
+            retry_succeeded: None,
+            missing_handler: None,
+            pre_handler_fails_task: None,
+            compat: None,
             timeout: None,
             cancel_grace: Duration::from_secs(5),
-            missing_handler: MissingHandler::Wait,
             keep_logs: None,
             layers: Layers::default(),
             pre_handler: None,
@@ -121,9 +145,48 @@ impl SchedulerOptions {
         Self { scan_task_num, ..self }
     }
 
-    /// Delays between the attempts of a failing task. Default: 1 s, doubling up to 10 min, ± 20 %.
+    /// Delays between the attempts of a failing task. Default: 1 s, doubling up to 10 min, ± 20 %. With [`Compat::Go`]: always
+    /// [`scan_interval`](Self::scan_interval), since there a failed task waits for the next scan.
     pub fn retry(self, retry: RetryPolicy) -> Self {
-        Self { retry, ..self }
+        Self {
+            retry: Some(retry),
+            ..self
+        }
+    }
+
+    /// How often a task is tried again, at most, that this process adds without a number
+    /// ([`NewTask::max_retry`](crate::NewTask::max_retry)). Default 3; with [`Compat::Go`] 0. A process that does not run the theme goes by
+    /// `AsyncTask.MaxRetry` of its configuration.
+    pub fn max_retry(self, times: i64) -> Self {
+        Self {
+            max_retry: Some(times),
+            ..self
+        }
+    }
+
+    /// Whether [`retry_task`](crate::Scheduler::retry_task) of this process also queues a task again that is Success. Default false; with
+    /// [`Compat::Go`] true. A process that does not run the theme goes by `AsyncTask.RetrySucceeded` of its configuration. Bulk operations
+    /// retry only tasks that are Failed or Cancelled.
+    pub fn retry_succeeded(self, retry: bool) -> Self {
+        Self {
+            retry_succeeded: Some(retry),
+            ..self
+        }
+    }
+
+    /// Whose defaults hold for this theme: see [`Compat`]. Default: those of [`GaiaBuilder::compat`](crate::GaiaBuilder::compat).
+    ///
+    /// ```
+    /// use gaia_actors::{Compat, RetryPolicy, SchedulerOptions};
+    ///
+    /// // As in the Go framework, but with a backoff.
+    /// let options = SchedulerOptions::new("order-task").compat(Compat::Go).retry(RetryPolicy::default());
+    /// ```
+    pub fn compat(self, compat: Compat) -> Self {
+        Self {
+            compat: Some(compat),
+            ..self
+        }
     }
 
     /// The longest one attempt may take, unless the task sets its timeout itself. Default: no limit, as in the guide.
@@ -141,10 +204,10 @@ impl SchedulerOptions {
 
     /// What becomes of a task whose method no handler of this node serves. Default [`MissingHandler::Wait`]: the node
     /// leaves the task alone, [`SchedulerStatus::unserved`](crate::SchedulerStatus::unserved) lists its method, and a warning names the
-    /// method at most once a minute if no living node serves it. [`MissingHandler::Fail`] is what the guide does.
+    /// method at most once a minute if no living node serves it. [`MissingHandler::Fail`] is what the guide does, and the default with [`Compat::Go`].
     pub fn missing_handler(self, missing_handler: MissingHandler) -> Self {
         Self {
-            missing_handler,
+            missing_handler: Some(missing_handler),
             ..self
         }
     }
@@ -196,13 +259,34 @@ impl SchedulerOptions {
     }
 
     /// Runs before every attempt; an error is the attempt's failure, by the rules for a handler's errors. It is the innermost
-    /// [layer](Self::layer) of the scheduler. A second call replaces the first.
+    /// [layer](Self::layer) of the scheduler. A second call replaces the first. [`pre_handler_fails_task`](Self::pre_handler_fails_task) makes
+    /// its error the end of the task.
     pub fn pre_handler<F>(self, hook: F) -> Self
     where
         F: AsyncFn(TaskContext) -> Result<(), TaskError> + Send + Sync + 'static,
     {
         Self {
-            pre_handler: Some(Arc::new(PreHandler(hook))),
+            pre_handler: Some(user_hooks::pre_handler(hook)),
+            ..self
+        }
+    }
+
+    /// Whether an error or a panic of the [`pre_handler`](Self::pre_handler) ends the task as Failed, whatever attempts are left. Default false;
+    /// with [`Compat::Go`] true. A pre-handler that snoozes the task ends nothing.
+    ///
+    /// ```
+    /// use gaia_actors::{SchedulerOptions, TaskError};
+    ///
+    /// let options = SchedulerOptions::new("order-task")
+    ///     .pre_handler(async |ctx| match ctx.attempt() {
+    ///         1 => Ok(()),
+    ///         _ => Err(TaskError::failed("this theme runs nothing twice")),
+    ///     })
+    ///     .pre_handler_fails_task(true);
+    /// ```
+    pub fn pre_handler_fails_task(self, fails: bool) -> Self {
+        Self {
+            pre_handler_fails_task: Some(fails),
             ..self
         }
     }
@@ -226,9 +310,46 @@ impl SchedulerOptions {
     pub(super) fn around(&self) -> Layers {
         let mut layers = self.layers.clone();
         if let Some(pre_handler) = &self.pre_handler {
-            layers.add(Arc::clone(pre_handler));
+            layers.add(Arc::new(Before {
+                hook: Arc::clone(pre_handler),
+                fails_task: self.pre_handler_fails_task.unwrap_or(self.is_as_in_go()),
+            }));
         }
         layers
+    }
+
+    /// These options in a node with those defaults.
+    pub(crate) fn or_compat(self, compat: Compat) -> Self {
+        Self {
+            compat: self.compat.or(Some(compat)),
+            ..self
+        }
+    }
+
+    fn is_as_in_go(&self) -> bool {
+        self.compat == Some(Compat::Go)
+    }
+
+    pub(super) fn missing(&self) -> MissingHandler {
+        self.missing_handler.unwrap_or(match self.is_as_in_go() {
+            true => MissingHandler::Fail,
+            false => MissingHandler::Wait,
+        })
+    }
+
+    pub(crate) fn rules(&self) -> ThemeRules {
+        let is_as_in_go = self.is_as_in_go();
+        let retry = match is_as_in_go {
+            true => RetryPolicy::constant(self.scan_interval),
+            false => RetryPolicy::default(),
+        };
+        ThemeRules {
+            retry: self.retry.unwrap_or(retry),
+            max_retry: self
+                .max_retry
+                .unwrap_or(if is_as_in_go { 0 } else { DEFAULT_MAX_RETRY.into() }),
+            retry_succeeded: self.retry_succeeded.unwrap_or(is_as_in_go),
+        }
     }
 
     /// How long a run is put off that asks to be snoozed for `delay`. A run that asks for no delay, or for hardly any, must not
@@ -259,10 +380,12 @@ impl SchedulerOptions {
         faults.require(self.scan_task_num > 0, || {
             format!("theme {theme:?}: scan_task_num is 0, expected at least 1")
         });
-        faults.require((0.0..=1.0).contains(&self.retry.jitter), || {
-            let jitter = self.retry.jitter;
-            format!("theme {theme:?}: retry.jitter is {jitter}, expected 0 to 1")
-        });
+        if let Some(RetryPolicy { jitter, .. }) = self.retry {
+            faults.require((0.0..=1.0).contains(&jitter), || {
+                format!("theme {theme:?}: retry.jitter is {jitter}, expected 0 to 1")
+            });
+        }
+        faults.include(check_max_retry(self.rules().max_retry).map_err(|input| input.of(&format!("theme {theme:?}"))));
         faults.require(self.timeout.is_none_or(|timeout| !timeout.is_zero()), || {
             format!("theme {theme:?}: timeout is 0; leave it out for no limit")
         });

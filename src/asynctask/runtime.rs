@@ -18,6 +18,7 @@ use super::{
     completion::Completions,
     ledger::{TaskCounts, TaskLedger},
     limits::Limits,
+    options::ThemeRules,
     pool::{CancelRun, Dispatch, GetPoolSnapshot, Reserve, Resize, StopWork, WorkerPool},
     run::{Run, RunContext, RunParts},
     scanner::{ClaimedByInsert, GetScannerSnapshot, QuickQueue, ScannerActor, ServedElsewhere, StopScanning},
@@ -27,7 +28,7 @@ use super::{
     wake::Wake,
 };
 use crate::{
-    domain::{AddedTask, RetryPolicy},
+    domain::AddedTask,
     error::Error,
     events::Events,
     held_runs::HeldRuns,
@@ -85,7 +86,7 @@ impl ThemeRuntime {
             parts.options.theme.as_str().into(),
             parts.store.clone(),
             parts.events.clone(),
-            parts.options.retry,
+            parts.options.rules().retry,
             Arc::clone(&wake),
             completions.clone(),
         );
@@ -143,8 +144,8 @@ impl ThemeRuntime {
         self.theme.name()
     }
 
-    fn retry_policy(&self) -> RetryPolicy {
-        self.theme.options.retry
+    fn rules(&self) -> ThemeRules {
+        self.theme.options.rules()
     }
 
     /// Whether scanner, pool and recorder live.
@@ -323,10 +324,12 @@ pub(crate) struct ThemeRuntimes {
     limits: Limits,
     events: Events,
     traces: Traces,
+    /// Of themes that do not run in this process.
+    default_rules: ThemeRules,
 }
 
 impl ThemeRuntimes {
-    pub(crate) fn new(events: Events, traces: Traces) -> Self {
+    pub(crate) fn new(events: Events, traces: Traces, default_rules: ThemeRules) -> Self {
         Self {
             table: Arc::default(),
             bells: Bells::default(),
@@ -334,6 +337,7 @@ impl ThemeRuntimes {
             limits: Limits::default(),
             events,
             traces,
+            default_rules,
         }
     }
 
@@ -345,6 +349,7 @@ impl ThemeRuntimes {
             limits: self.limits.clone(),
             events: self.events.clone(),
             traces: self.traces.clone(),
+            default_rules: self.default_rules,
         }
     }
 
@@ -402,10 +407,10 @@ impl ThemeRuntimes {
         self.table().get(theme).cloned()
     }
 
-    /// How long failed tasks of this theme wait for the next attempt: by its scheduler, if it runs here.
-    pub(crate) fn retry_policy(&self, theme: &str) -> RetryPolicy {
+    /// The rules of this theme: those of its scheduler, if it runs here.
+    pub(crate) fn rules(&self, theme: &str) -> ThemeRules {
         let runtime = self.get(theme);
-        runtime.map_or_else(RetryPolicy::default, |runtime| runtime.retry_policy())
+        runtime.map_or(self.default_rules, |runtime| runtime.rules())
     }
 
     pub(crate) fn all(&self) -> Vec<ThemeRuntime> {
@@ -430,6 +435,7 @@ pub(crate) struct WeakThemeRuntimes {
     limits: Limits,
     events: Events,
     traces: Traces,
+    default_rules: ThemeRules,
 }
 
 impl WeakThemeRuntimes {
@@ -442,6 +448,7 @@ impl WeakThemeRuntimes {
             limits: self.limits.clone(),
             events: self.events.clone(),
             traces: self.traces.clone(),
+            default_rules: self.default_rules,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{runtime::ThemeRuntimes, status::SchedulerStatus};
+use super::{options::ThemeRules, runtime::ThemeRuntimes, status::SchedulerStatus};
 use crate::{
     domain::{
         ActionOnTask, AddedOnce, AddedTask, ExecRecord, Faults, InvalidInput, ListTasks, NewTask, Note, OnceKey, Page,
@@ -257,10 +257,22 @@ impl Scheduler {
         self.themes.traces().of_addition(&self.theme, tasks)
     }
 
+    /// Whether [`Self::retry_task`] takes a task with this status.
+    #[cfg(feature = "web")]
+    pub(crate) fn may_retry(&self, status: TaskStatus) -> bool {
+        let is_allowed = ActionOnTask::Retry.allowed_from().contains(&status);
+        is_allowed || (status == TaskStatus::Success && self.rules().retry_succeeded)
+    }
+
+    fn rules(&self) -> ThemeRules {
+        self.themes.rules(&self.theme)
+    }
+
     pub(super) fn row(&self, task: NewTask) -> Result<NewTaskRow, InvalidInput> {
         let task = task.or_traceparent(|| self.themes.traces().current());
         task.check()?;
-        Ok(NewTaskRow::new(&self.theme, task, self.store.clock().now()))
+        let max_retry = self.rules().max_retry;
+        Ok(NewTaskRow::new(&self.theme, task, max_retry, self.store.clock().now()))
     }
 
     pub(super) fn rows(&self, tasks: Vec<NewTask>) -> Result<Vec<NewTaskRow>, InvalidInput> {
@@ -272,6 +284,7 @@ impl Scheduler {
         faults.into_result()?;
         let now = self.store.clock().now();
         let traceparent = self.themes.traces().current();
+        let max_retry = self.rules().max_retry;
         tasks
             .into_iter()
             .enumerate()
@@ -279,7 +292,7 @@ impl Scheduler {
                 let task = task.or_traceparent(|| traceparent.clone());
                 task.check()
                     .map_err(|error| error.of(&format!("task {at} of the list")))?;
-                Ok(NewTaskRow::new(&self.theme, task, now))
+                Ok(NewTaskRow::new(&self.theme, task, max_retry, now))
             })
             .collect()
     }
@@ -426,17 +439,17 @@ impl Scheduler {
     // ---- changing ----
 
     /// Queues a Failed or Cancelled task again: its attempts start anew, its records stay. So can a task be queued that is Running without a
-    /// node: another framework, or plain SQL, has left it so, and no node of this crate runs it.
+    /// node: another framework, or plain SQL, has left it so, and no node of this crate runs it. With
+    /// [`SchedulerOptions::retry_succeeded`](crate::SchedulerOptions::retry_succeeded) a task that is Success can be queued again, too.
     ///
     /// # Errors
-    /// [`Error::NotAllowed`] unless it is Failed, Cancelled, or Running without a node, [`Error::UniqueKeyTaken`], [`Error::TaskNotFound`],
+    /// [`Error::NotAllowed`] if its status is another, [`Error::UniqueKeyTaken`], [`Error::TaskNotFound`],
     /// [`Error::Store`].
     pub async fn retry_task(&self, id: i64) -> Result<(), Error> {
-        let theme = Arc::clone(&self.theme);
-        match ask(
-            &self.store,
-            |store| async move { store.tasks().retry(&theme, id).await },
-        )
+        let (theme, succeeded) = (Arc::clone(&self.theme), self.rules().retry_succeeded);
+        match ask(&self.store, |store| async move {
+            store.tasks().retry(&theme, id, succeeded).await
+        })
         .await?
         {
             RetryResult::Queued => {

@@ -30,7 +30,7 @@ const NAMED: usize = 20;
 /// Looks for tasks of methods that this node does not serve. `elsewhere`: the methods that other living nodes serve. Does nothing with
 /// `MissingHandler::Fail`: then this node claims such tasks and lets them fail.
 pub(super) async fn look_for_unserved(theme: &ThemeContext, store: &Store, elsewhere: BTreeSet<MethodName>) {
-    if theme.options.missing_handler == MissingHandler::Fail {
+    if theme.options.missing() == MissingHandler::Fail {
         return;
     }
     match find(theme, store).await {

@@ -84,7 +84,7 @@ impl ThemeContext {
 
     /// Whether this node runs tasks that call this method: it serves the method, or lets such tasks fail.
     pub(super) fn takes(&self, service: &str, method: &str) -> bool {
-        self.options.missing_handler == MissingHandler::Fail || self.registry.serves(service, method)
+        self.options.missing() == MissingHandler::Fail || self.registry.serves(service, method)
     }
 
     /// The route to the handler of a task.
@@ -99,7 +99,7 @@ impl ThemeContext {
 
     /// The methods that this node claims; `None`: all.
     pub(super) fn claimed_methods(&self) -> Option<Vec<MethodName>> {
-        match self.options.missing_handler {
+        match self.options.missing() {
             MissingHandler::Wait => Some(self.registry.served()),
             MissingHandler::Fail => None,
         }
@@ -107,7 +107,7 @@ impl ThemeContext {
 
     /// The outcome of a run whose method has no handler (any more).
     pub(super) fn without_handler(&self, error: &RegistryError) -> Outcome {
-        match self.options.missing_handler {
+        match self.options.missing() {
             MissingHandler::Wait => Outcome::NotServed,
             MissingHandler::Fail => Outcome::Failed {
                 error: error.to_string(),

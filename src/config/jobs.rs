@@ -19,6 +19,9 @@ pub struct JobsConfig {
     pub environment: String,
     /// Name of the time zone for expressions that name no zone. Default: UTC.
     pub time_zone: String,
+    /// `forbid`, `allow`, `replace` or `delay`; see [`JobsOptions::overlap`](crate::JobsOptions::overlap). Default: as
+    /// [`NodeConfig::compat`](super::NodeConfig::compat) says, `forbid` without it.
+    pub overlap: String,
     /// Whether [`GaiaBuilder::configured`](crate::GaiaBuilder::configured) runs jobs. Default true.
     pub run: bool,
     /// Lines of which level, and of graver ones, `configured` keeps with the runs of jobs. Default: none.
@@ -38,6 +41,7 @@ impl Default for JobsConfig {
             ban_env_list: Vec::new(),
             environment: String::new(),
             time_zone: String::new(),
+            overlap: String::new(),
             run: true,
             keep_logs: None,
             declared: Vec::new(),

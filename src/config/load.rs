@@ -77,6 +77,13 @@ impl Config {
                 )));
             }
         }
+        let themes = self.themes.iter();
+        let of_themes = themes.map(|(theme, own)| (format!("Themes.{}.MaxRetry", name(theme)), own.max_retry));
+        for (key, times) in of_themes.chain([("AsyncTask.MaxRetry".to_owned(), self.async_task.max_retry)]) {
+            if let Some(times) = times.filter(|times| !(0..i64::from(i32::MAX)).contains(times)) {
+                return Err(ConfigError::new(format!("{key} is {times}, expected 0 to 2147483646")));
+            }
+        }
         self.http.check()
     }
 }
@@ -307,7 +314,7 @@ mod tests {
             ],
         )
         .expect("is good");
-        assert_eq!(config.async_task.missing_handler, crate::MissingHandler::Fail);
+        assert_eq!(config.async_task.missing_handler, Some(crate::MissingHandler::Fail));
         assert_eq!(config.async_task_url(), Ok("sqlite:b.db"));
         assert_eq!(config.async_task.worker_num, 7);
         assert!((config.node.lease - 2.5).abs() < f64::EPSILON);

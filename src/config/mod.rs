@@ -1,6 +1,7 @@
 //! Settings from the integration guide's `config.json`, and from the environment.
 
 mod alerts;
+mod compat;
 mod databases;
 mod error;
 mod http;
@@ -17,6 +18,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use alerts::{AlertsConfig, WebhookConfig, WebhookFormat};
+pub use compat::Compat;
 pub use error::ConfigError;
 pub(crate) use error::nearest;
 pub use http::{
@@ -113,8 +115,14 @@ pub struct AsyncTaskConfig {
     pub scan_task_num: usize,
     /// Seconds; see [`SchedulerOptions::timeout`](crate::SchedulerOptions::timeout). Default: none.
     pub timeout: Option<f64>,
-    /// `Wait` or `Fail`; see [`SchedulerOptions::missing_handler`](crate::SchedulerOptions::missing_handler). Default `Wait`.
-    pub missing_handler: MissingHandler,
+    /// `Wait` or `Fail`; see [`SchedulerOptions::missing_handler`](crate::SchedulerOptions::missing_handler). Default: as [`NodeConfig::compat`]
+    /// says, `Wait` without it.
+    pub missing_handler: Option<MissingHandler>,
+    /// See [`SchedulerOptions::max_retry`](crate::SchedulerOptions::max_retry). Default: as [`NodeConfig::compat`] says, 3 without it.
+    pub max_retry: Option<i64>,
+    /// See [`SchedulerOptions::retry_succeeded`](crate::SchedulerOptions::retry_succeeded). Default: as [`NodeConfig::compat`] says, false
+    /// without it.
+    pub retry_succeeded: Option<bool>,
 }
 
 /// What a node does with a task whose method none of its handlers serves. An actor that has died or was stopped serves no method.
@@ -155,6 +163,8 @@ pub struct NodeConfig {
     /// Whether the retention holds for tasks and records that other programs have finished, too: see
     /// [`GaiaBuilder::prune_foreign_history`](crate::GaiaBuilder::prune_foreign_history). Default false.
     pub prune_foreign_history: bool,
+    /// `Off` or `Go`: whose defaults hold. Default `Off`: this crate's.
+    pub compat: Compat,
 }
 
 impl Default for Config {
@@ -186,7 +196,9 @@ impl Default for AsyncTaskConfig {
             task_id_chan_length: 1_000,
             scan_task_num: 50,
             timeout: None,
-            missing_handler: MissingHandler::Wait,
+            missing_handler: None,
+            max_retry: None,
+            retry_succeeded: None,
         }
     }
 }
@@ -208,6 +220,7 @@ impl Default for NodeConfig {
             migrate: true,
             retention: 604_800.0,
             prune_foreign_history: false,
+            compat: Compat::Off,
         }
     }
 }
@@ -243,6 +256,8 @@ impl fmt::Debug for AsyncTaskConfig {
             .field("scan_task_num", &self.scan_task_num)
             .field("timeout", &self.timeout)
             .field("missing_handler", &self.missing_handler)
+            .field("max_retry", &self.max_retry)
+            .field("retry_succeeded", &self.retry_succeeded)
             .finish()
     }
 }

@@ -24,6 +24,10 @@ pub struct ThemeConfig {
     pub timeout: Option<f64>,
     /// As [`AsyncTaskConfig::missing_handler`].
     pub missing_handler: Option<MissingHandler>,
+    /// As [`AsyncTaskConfig::max_retry`].
+    pub max_retry: Option<i64>,
+    /// As [`AsyncTaskConfig::retry_succeeded`].
+    pub retry_succeeded: Option<bool>,
     /// Lines of which level, and of graver ones, are kept with each run; see [`SchedulerOptions::keep_logs`](crate::SchedulerOptions::keep_logs).
     /// Default: none.
     pub keep_logs: Option<KeepLogsLevel>,
@@ -68,7 +72,9 @@ impl ThemeConfig {
             task_id_chan_length: self.task_id_chan_length.unwrap_or(all.task_id_chan_length),
             scan_task_num: self.scan_task_num.unwrap_or(all.scan_task_num),
             timeout: self.timeout.or(all.timeout),
-            missing_handler: self.missing_handler.unwrap_or(all.missing_handler),
+            missing_handler: self.missing_handler.or(all.missing_handler),
+            max_retry: self.max_retry.or(all.max_retry),
+            retry_succeeded: self.retry_succeeded.or(all.retry_succeeded),
         }
     }
 }

@@ -142,7 +142,8 @@ impl<A, R> TaskDef<A, R> {
         Self { theme, ..self }
     }
 
-    /// How often a task is tried again, at most: see [`NewTask::max_retry`]. Default 3.
+    /// How often a task is tried again, at most: see [`NewTask::max_retry`]. Default: as the process says that adds it,
+    /// 3 unless that is set.
     #[must_use]
     pub const fn max_retry(self, times: i64) -> Self {
         Self {
@@ -343,7 +344,7 @@ impl<A, R> TaskDef<A, R> {
 
     fn new_task(self) -> NewTask {
         let mut task = NewTask::new(self.service, self.method);
-        task.max_retry = self.max_retry.unwrap_or(task.max_retry);
+        task.max_retry = self.max_retry;
         task.priority = self.priority.unwrap_or(task.priority);
         (task.timeout, task.retry_delay) = (self.timeout, self.retry_delay);
         task

@@ -58,7 +58,8 @@ pub use history::{GetHistory, History, HistoryKind, HistoryPoint, HistoryTimes};
 pub use hook::{HookMethod, HookSecret};
 pub(crate) use hook::{check_hook_headers, check_hook_url, without_user};
 pub(crate) use jobs::{
-    Decision, Definition, Due, Hook, JobRules, Misfire, Missed, SecretChange, Target, decide, due, is_missed,
+    Decision, Definition, Due, Hook, JobRules, Misfire, Missed, SecretChange, Target, Waited, decide, due, is_missed,
+    waited,
 };
 pub use jobs::{
     FindJobs, FindRuns, FoundJobs, FoundRuns, Job, JobDetail, JobRecord, JobType, ListJobs, MisfirePolicy, NewJob,
@@ -70,6 +71,7 @@ pub use limit::{Limit, Pace};
 pub(crate) use limit::{check_limit, check_names};
 pub use list::{ListTasks, Page, PageRequest};
 pub use new_task::NewTask;
+pub(crate) use new_task::{DEFAULT_MAX_RETRY, check_max_retry};
 #[cfg(feature = "web")]
 pub(crate) use once::check_key;
 pub use once::{AddedBatchOnce, AddedOnce, MAX_IDEMPOTENCY_KEY_CHARS};

@@ -61,10 +61,10 @@ pub struct NewTask {
     /// `Ok`: the arguments as JSON. `Err`: why they could not be serialised, which `check` reports.
     #[cfg_attr(feature = "web", schema(schema_with = super::schema::json))]
     pub(crate) arg: Result<String, String>,
-    /// How often the task is tried again, at most.
-    #[serde(default = "default_max_retry")]
-    #[cfg_attr(feature = "web", schema(minimum = 0, maximum = 2_147_483_646, default = 3))]
-    pub(crate) max_retry: i64,
+    /// How often the task is tried again, at most. Without it: as the process that adds the task says, 3 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "web", schema(minimum = 0, maximum = 2_147_483_646))]
+    pub(crate) max_retry: Option<i64>,
     /// Tasks with a higher priority run first.
     #[serde(default)]
     #[cfg_attr(feature = "web", schema(default = 0))]
@@ -117,20 +117,20 @@ fn no_args() -> Result<String, String> {
     Ok("null".to_owned())
 }
 
-const fn default_max_retry() -> i64 {
-    3
-}
+/// How often a task is tried again, at most, by default.
+pub(crate) const DEFAULT_MAX_RETRY: i32 = 3;
 
 impl NewTask {
     /// A task that calls `method` of `service` with `null` as its argument. Unless [`name`](Self::name) gives it a name, its name is
-    /// `service.method`; if that has more than 255 characters, `...` replaces its middle. The task is retried up to 3 times.
+    /// `service.method`; if that has more than 255 characters, `...` replaces its middle. The task is retried
+    /// up to 3 times, unless [`max_retry`](Self::max_retry) or the options of its theme say otherwise.
     pub fn new(service: impl Into<String>, method: impl Into<String>) -> Self {
         Self {
             name: None,
             service: service.into(),
             method: method.into(),
             arg: no_args(),
-            max_retry: default_max_retry(),
+            max_retry: None,
             priority: 0,
             run_at: None,
             timeout: None,
@@ -163,10 +163,11 @@ impl NewTask {
         }
     }
 
-    /// How often the task is tried again, at most, after its first attempt fails. Default 3; 0 to 2³¹ - 2.
+    /// How often the task is tried again, at most, after its first attempt fails. 0 to 2³¹ - 2. Default: as the
+    /// process says that adds the task ([`SchedulerOptions::max_retry`](crate::SchedulerOptions::max_retry)), 3 unless that is set.
     pub fn max_retry(self, times: i64) -> Self {
         Self {
-            max_retry: times,
+            max_retry: Some(times),
             ..self
         }
     }
@@ -302,9 +303,7 @@ impl NewTask {
             Ok(arg) => check_json(faults, arg),
             Err(error) => faults.require(false, || format!("the arguments cannot be serialised to JSON: {error}")),
         }
-        faults.require((0..i64::from(i32::MAX)).contains(&self.max_retry), || {
-            format!("max_retry is {}, expected 0 to 2147483646", self.max_retry)
-        });
+        faults.include(self.max_retry.map_or(Ok(()), check_max_retry));
         faults.require(self.timeout.is_none_or(fits_millis), || {
             "timeout must be at least 1 ms and at most 2^63 - 1 ms".to_owned()
         });
@@ -318,6 +317,15 @@ impl NewTask {
             "run_at must lie in the years 1970 to 9999".to_owned()
         });
     }
+}
+
+/// Checks that the column can hold the number.
+pub(crate) fn check_max_retry(times: i64) -> Result<(), InvalidInput> {
+    let mut faults = Faults::default();
+    faults.require((0..i64::from(i32::MAX)).contains(&times), || {
+        format!("max_retry is {times}, expected 0 to 2147483646")
+    });
+    faults.into_result()
 }
 
 /// The name, or if it is too long its beginning and its end with `...` between them.

@@ -53,6 +53,16 @@ impl RetryPolicy {
         }
     }
 
+    /// A policy with the same delay before each retry.
+    #[must_use]
+    pub const fn constant(delay: Duration) -> Self {
+        Self {
+            base: delay,
+            max: delay,
+            jitter: 0.0,
+        }
+    }
+
     /// The delay before retry number `retries` (0 for the first). `spread`, from -1 to 1, picks the place within the jitter.
     #[must_use]
     pub fn delay(&self, retries: u32, spread: f64) -> Duration {
@@ -85,6 +95,16 @@ mod tests {
         for retries in [0, 1, 40, u32::MAX] {
             assert_eq!(RetryPolicy::immediate().delay(retries, 1.0), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn a_constant_delay_stays() {
+        let policy = RetryPolicy::constant(Duration::from_secs(5));
+        for retries in [0, 1, 40] {
+            assert_eq!(policy.delay(retries, 1.0), Duration::from_secs(5));
+        }
+        let own = policy.with_base(Some(Duration::from_secs(7)));
+        assert_eq!(own.delay(3, 0.0), Duration::from_secs(7));
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl Jobs {
     /// # Errors
     /// [`Error::Invalid`] with every fault, [`Error::JobNameTaken`], [`Error::Store`]. After an error nothing is stored.
     pub async fn add_job(&self, job: NewJob) -> Result<i64, Error> {
+        let job = job.or_overlap(&self.rules);
         job.define(&self.rules)?;
         let name = job.job_name.clone();
         match ask(&self.store, |store| async move { store.jobs().add(job).await }).await? {
@@ -133,6 +134,7 @@ impl Jobs {
     }
 
     async fn update(&self, id: i64, job: NewJob, version: Option<i64>) -> Result<(), Error> {
+        let job = job.or_overlap(&self.rules);
         job.define(&self.rules)?;
         let name = job.job_name.clone();
         let edit = ask(&self.store, |store| async move {
@@ -148,10 +150,11 @@ impl Jobs {
     /// # Errors
     /// [`Error::Invalid`] with every fault, [`Error::Store`].
     pub async fn ensure_job(&self, job: NewJob) -> Result<i64, Error> {
+        let job = job.or_overlap(&self.rules);
         match self.add_job(job.clone()).await {
             Err(Error::JobNameTaken { holder, .. }) => {
                 let row = self.row(holder).await?;
-                if !row.is_same_as(&job) {
+                if !row.is_same_as(&job, &self.rules) {
                     self.update_job(holder, job.enabled(row.is_enabled())).await?;
                 }
                 Ok(holder)
@@ -262,7 +265,8 @@ impl Jobs {
     /// span, if the application says what that is (`GaiaBuilder::tracing`).
     ///
     /// # Errors
-    /// [`Error::JobNotFound`], [`Error::JobIsBad`], [`Error::JobIsRunning`] if its overlap policy forbids another run,
+    /// [`Error::JobNotFound`], [`Error::JobIsBad`], [`Error::JobIsRunning`] if another run is under way and its overlap policy is
+    /// [`Forbid`](crate::OverlapPolicy::Forbid) or [`Delay`](crate::OverlapPolicy::Delay) (only fires of the schedule wait),
     /// [`Error::JobIsLocked`], [`Error::JobsNotRunHere`], [`Error::JobsBanned`], [`Error::Fenced`], [`Error::Stopped`], [`Error::Store`].
     pub async fn execute_job_immediately(&self, id: i64) -> Result<JobRecord, Error> {
         let runtime = match (self.jobs_slot.get(), &self.banned) {

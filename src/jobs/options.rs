@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use log::LevelFilter;
 
 use crate::{
-    config::JobsConfig,
-    domain::{Faults, JobRules, Json, TaskError},
+    config::{Compat, JobsConfig},
+    domain::{Faults, JobRules, Json, OverlapPolicy, TaskError},
     hook::HookOptions,
     logs::KeepLogs,
     registry::{Layers, Next, TaskContext},
@@ -36,6 +36,9 @@ const ENVIRONMENT: &str = "DeployEnvironment";
 pub struct JobsOptions {
     zone: Option<String>,
     form: ScheduleForm,
+    overlap: Option<OverlapPolicy>,
+    /// `None`: as the node.
+    compat: Option<Compat>,
     hooks: HookOptions,
     max_running: Option<usize>,
     cancel_grace: Option<Duration>,
@@ -90,6 +93,32 @@ impl JobsOptions {
     /// from the guide's `NewSecondJobs` may want [`ScheduleForm::SixFields`].
     pub fn form(self, form: ScheduleForm) -> Self {
         Self { form, ..self }
+    }
+
+    /// What a fire does while another run of its job is under way, if the job has no policy of its own
+    /// ([`NewJob::overlap`](crate::NewJob::overlap)): jobs that this process adds get this one, and rows that have none (those of the Go framework
+    /// among them) go by that of the process that claims their fires. Default: the configuration's `Jobs.Overlap`, else
+    /// [`OverlapPolicy::Forbid`]; with [`Compat::Go`] [`OverlapPolicy::Delay`]. It should be the same on all nodes.
+    pub fn overlap(self, policy: OverlapPolicy) -> Self {
+        Self {
+            overlap: Some(policy),
+            ..self
+        }
+    }
+
+    /// Whose defaults hold for jobs: see [`Compat`]. Default: those of [`GaiaBuilder::compat`](crate::GaiaBuilder::compat).
+    ///
+    /// ```
+    /// use gaia_actors::{Compat, JobsOptions};
+    ///
+    /// // A fire waits for the end of the job's last run, as in the Go framework.
+    /// let options = JobsOptions::default().compat(Compat::Go);
+    /// ```
+    pub fn compat(self, compat: Compat) -> Self {
+        Self {
+            compat: Some(compat),
+            ..self
+        }
     }
 
     /// What hooks may reach, and how.
@@ -171,12 +200,20 @@ impl JobsOptions {
     }
 
     /// With the configuration's word where these say nothing.
-    pub(crate) fn settings(self, config: &JobsConfig, faults: &mut Faults) -> Settings {
+    pub(crate) fn settings(self, config: &JobsConfig, compat: Compat, faults: &mut Faults) -> Settings {
         let zone = self.zone.as_ref().unwrap_or(&config.time_zone);
         let names_zone = !zone.is_empty();
         let zone = match zone.is_empty() {
             true => Some(Zone::UTC),
             false => faults.take(parse_zone(zone)),
+        };
+        let configured = match config.overlap.as_str() {
+            "" => None,
+            text => faults.take(text.parse().map_err(|fault: String| format!("Jobs.Overlap: {fault}"))),
+        };
+        let default = match self.compat.unwrap_or(compat) {
+            Compat::Go => OverlapPolicy::Delay,
+            Compat::Off => OverlapPolicy::Forbid,
         };
         let max_running = self.max_running.unwrap_or(5_000);
         faults.require((1..=MOST_RUNS).contains(&max_running), || {
@@ -197,6 +234,7 @@ impl JobsOptions {
             rules: JobRules {
                 zone: zone.unwrap_or(Zone::UTC),
                 form: self.form,
+                overlap: self.overlap.or(configured).unwrap_or(default),
             },
             names_zone,
             hooks: self.hooks,
@@ -221,7 +259,7 @@ mod tests {
 
     fn settings(options: JobsOptions, config: &JobsConfig) -> Result<Settings, String> {
         let mut faults = Faults::default();
-        let settings = options.settings(config, &mut faults);
+        let settings = options.settings(config, Compat::Off, &mut faults);
         faults
             .into_result()
             .map(|()| settings)
@@ -239,6 +277,31 @@ mod tests {
         assert_eq!(banned(JobsOptions::default()).as_deref(), Some("LOCAL"));
         assert_eq!(banned(JobsOptions::default().environment("prod")), None);
         assert_eq!(banned(JobsOptions::default().ban_env_list(["prod"])), None);
+    }
+
+    #[test]
+    fn the_overlap_policy_is_that_of_the_code_then_of_the_configuration_then_of_the_switch() {
+        let configured = |overlap: &str| JobsConfig {
+            overlap: overlap.to_owned(),
+            ..JobsConfig::default()
+        };
+        let overlap = |options: JobsOptions, overlap: &str| {
+            let settings = settings(options, &configured(overlap));
+            settings.map(|settings| settings.rules.overlap)
+        };
+        let plain = JobsOptions::default;
+        assert_eq!(overlap(plain(), ""), Ok(OverlapPolicy::Forbid));
+        assert_eq!(overlap(plain().compat(Compat::Go), ""), Ok(OverlapPolicy::Delay));
+        assert_eq!(overlap(plain().compat(Compat::Go), "allow"), Ok(OverlapPolicy::Allow));
+        let own = plain().overlap(OverlapPolicy::Replace).compat(Compat::Go);
+        assert_eq!(overlap(own, "allow"), Ok(OverlapPolicy::Replace));
+        let fault = overlap(plain(), "Delay").expect_err("is bad");
+        assert!(
+            fault.contains(
+                "Jobs.Overlap: unknown overlap_policy \"Delay\", expected one of forbid, allow, replace, delay"
+            ),
+            "{fault}"
+        );
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct JobsContext {
     pub(super) registry: Registry,
     pub(super) hooks: HookClient,
     pub(super) cancel_grace: Duration,
+    /// The overlap policy of jobs that have none.
+    pub(super) overlap: OverlapPolicy,
     pub(super) events: Events,
     pub(super) recorder: Recipient<Record<Ended>>,
     /// Which lines of handlers are kept, and who writes them.
@@ -168,7 +170,7 @@ impl JobRun {
             info,
             scheduled_at: claimed.scheduled_at,
             spec,
-            overlap: claimed.job.overlap(),
+            overlap: claimed.job.overlap(context.overlap),
             hold: context.lease.hold(term),
             context,
             stop: CancellationToken::new(),

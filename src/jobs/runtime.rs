@@ -99,6 +99,7 @@ impl JobsRuntime {
                 registry,
                 hooks,
                 cancel_grace: settings.cancel_grace,
+                overlap: settings.rules.overlap,
                 events,
                 recorder: recorder.clone().recipient(),
                 logs: (settings.logs.clone(), scope),

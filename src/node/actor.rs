@@ -598,7 +598,7 @@ async fn rescue_from_dead(
     let ended = rescue::end_runs(store, me, said).await;
     rescue::tell_runs(ended, said);
     match any_runs {
-        true => rescue::rescue(store, me, |theme| themes.retry_policy(theme), said).await,
+        true => rescue::rescue(store, me, |theme| themes.rules(theme).retry, said).await,
         false => Ok(BTreeMap::new()),
     }
 }

@@ -282,7 +282,7 @@ impl Look<'_> {
             finishes.push(Finish::without_run(
                 &orphan.task,
                 outcome,
-                self.themes.retry_policy(&orphan.theme),
+                self.themes.rules(&orphan.theme).retry,
                 now,
             ));
         }

@@ -118,7 +118,7 @@ impl Unknown {
     }
 
     fn given_back(&self, orphan: &Orphan) -> Finish {
-        let policy = self.themes.retry_policy(&orphan.theme);
+        let policy = self.themes.rules(&orphan.theme).retry;
         let outcome = rescue::unknown_run(orphan, || CAUSE.to_owned());
         Finish::without_run(&orphan.task, outcome, policy, self.store.clock().now())
     }

@@ -104,7 +104,7 @@ impl Remote {
             };
             let outcome = end.outcome();
             let kind = TaskOutcome::of(&outcome);
-            let finish = Finish::without_run(task, outcome, self.themes.retry_policy(theme), now);
+            let finish = Finish::without_run(task, outcome, self.themes.rules(theme).retry, now);
             let theme = theme.into();
             endings.push(Ending {
                 at,

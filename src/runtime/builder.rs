@@ -22,7 +22,7 @@ use crate::{
     alerts::{AlertOptions, AlertSettings, Alerts, Listener},
     asynctask::{ReleaseActor, SchedulerOptions, ThemeRuntimes},
     clock::Clock,
-    config::{Config, ConfigError},
+    config::{Compat, Config, ConfigError},
     domain::{Alert, Faults, Limit, NewJob},
     error::Error,
     events::{Event, Events, Observer, Tally},
@@ -89,6 +89,7 @@ pub struct GaiaBuilder {
     schedulers: Vec<SchedulerOptions>,
     jobs: Option<JobsOptions>,
     configured: bool,
+    compat: Option<Compat>,
     observers: Observers,
     alerts: AlertOptions,
     listeners: Listeners,
@@ -398,6 +399,15 @@ impl GaiaBuilder {
         }
     }
 
+    /// Whose defaults hold in this process, where no option is set: see [`Compat`]. Default: as the key `Node.Compat` of the configuration says,
+    /// and without it those of this crate.
+    pub fn compat(self, compat: Compat) -> Self {
+        Self {
+            compat: Some(compat),
+            ..self
+        }
+    }
+
     /// Starts workers for a theme with the options of the configuration's section `AsyncTask`.
     pub fn theme(mut self, theme: impl Into<String>) -> Self {
         self.themes.push(theme.into());
@@ -486,7 +496,7 @@ impl GaiaBuilder {
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
             .await??;
         let defined: Vec<&str> = self.handlers.iter().filter_map(Registration::theme).collect();
-        let themes = ThemeRuntimes::new(events.clone(), self.traces.clone());
+        let themes = ThemeRuntimes::new(events.clone(), self.traces.clone(), plan.defaults.rules());
         let jobs_slot = JobsSlot::default();
         let jobs = Jobs::new(store.clone(), &plan.jobs, jobs_slot.clone(), self.traces.clone());
         let values = shared(self.data, &store, &themes, &jobs);
@@ -581,7 +591,8 @@ impl GaiaBuilder {
         for warning in self.config.warnings() {
             say!(Warn, "configuration: {warning}");
         }
-        let defaults = configured::scheduler("", &self.config.async_task);
+        let compat = self.compat.unwrap_or(self.config.node.compat);
+        let defaults = configured::scheduler("", &self.config.async_task).or_compat(compat);
         let of_theme = |theme| SchedulerOptions {
             theme,
             ..defaults.clone()
@@ -591,6 +602,8 @@ impl GaiaBuilder {
         if self.configured {
             self.add_configured();
         }
+        let schedulers = std::mem::take(&mut self.schedulers).into_iter();
+        self.schedulers = schedulers.map(|options| options.or_compat(compat)).collect();
         let node = &self.config.node;
         let arbiters = self.arbiters.unwrap_or(node.arbiters);
         let lease = self.lease.unwrap_or(Duration::from_secs_f64(node.lease));
@@ -599,7 +612,7 @@ impl GaiaBuilder {
         let retention = self.retention.unwrap_or(Duration::from_secs_f64(node.retention));
         let foreign = self.prune_foreign_history.unwrap_or(node.prune_foreign_history);
         let runs_jobs = self.jobs.is_some();
-        let (jobs, alerts, declared) = self.checked(arbiters, lease)?;
+        let (jobs, alerts, declared) = self.checked(arbiters, lease, compat)?;
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Plan {
             url: self.url(runs_jobs)?,
@@ -655,6 +668,7 @@ impl GaiaBuilder {
         &mut self,
         arbiters: usize,
         lease: Duration,
+        compat: Compat,
     ) -> Result<(JobSettings, AlertSettings, Vec<NewJob>), Error> {
         let mut faults = Faults::default();
         faults.require(arbiters <= MAX_ARBITERS, || {
@@ -696,7 +710,7 @@ impl GaiaBuilder {
             .jobs
             .take()
             .unwrap_or_default()
-            .settings(&self.config.jobs, &mut faults);
+            .settings(&self.config.jobs, compat, &mut faults);
         let alerts = std::mem::take(&mut self.alerts).settings(&self.config.alerts, &mut faults);
         let declared = match self.configured {
             true => configured::declared(&self.config, &settings.rules, &mut faults),

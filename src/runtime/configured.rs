@@ -24,11 +24,13 @@ pub(super) fn scheduler(theme: &str, tasks: &AsyncTaskConfig) -> SchedulerOption
         .scan_interval(Duration::from_secs_f64(tasks.scan_task_interval))
         .shortest_scan_interval(Duration::from_secs_f64(tasks.shortest_scan_interval))
         .task_id_chan_length(tasks.task_id_chan_length)
-        .scan_task_num(tasks.scan_task_num)
-        .missing_handler(tasks.missing_handler);
-    match tasks.timeout {
-        Some(timeout) => options.timeout(Duration::from_secs_f64(timeout)),
-        None => options,
+        .scan_task_num(tasks.scan_task_num);
+    SchedulerOptions {
+        timeout: tasks.timeout.map(Duration::from_secs_f64),
+        missing_handler: tasks.missing_handler,
+        max_retry: tasks.max_retry,
+        retry_succeeded: tasks.retry_succeeded,
+        ..options
     }
 }
 

@@ -187,6 +187,7 @@ impl Gaia {
         if is_ending() {
             return Err(Error::Stopped);
         }
+        let options = options.or_compat(self.0.options.compat.unwrap_or_default());
         let mut faults = Faults::default();
         options.check(&mut faults);
         faults.into_result()?;

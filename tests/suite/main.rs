@@ -16,6 +16,7 @@ mod circles;
 mod claimed_at_once;
 mod clustering;
 mod columns;
+mod compat;
 mod connections;
 mod definitions;
 mod errors;

@@ -276,7 +276,7 @@ impl Worker {
             Ok(queued) => changes.changed_of(queued, tasks.len()),
             Err(StoreError::Duplicate(_)) => {
                 for task in tasks {
-                    match self.store.tasks().retry(&task.theme, task.id).await {
+                    match self.store.tasks().retry(&task.theme, task.id, false).await {
                         Ok(RetryResult::Queued) => changes.changed += 1,
                         Ok(RetryResult::KeyTaken) => changes.skip(SkipReason::UniqueKey, 1),
                         Ok(RetryResult::NotAllowed(_) | RetryResult::NotFound) => changes.skip(SkipReason::Status, 1),

@@ -17,11 +17,12 @@ const MAX_CRON_CHARS: usize = 100;
 /// The most retries of one run: more than any job needs.
 const MAX_RETRY: i64 = 1_000;
 
-/// The rules for all jobs of a runner: the time zone of jobs that name none, and the form of their expressions.
+/// The rules for all jobs of a runner: the time zone and the overlap policy of jobs that name none, and the form of their expressions.
 #[derive(Debug, Clone)]
 pub(crate) struct JobRules {
     pub(crate) zone: Zone,
     pub(crate) form: ScheduleForm,
+    pub(crate) overlap: OverlapPolicy,
 }
 
 /// A job that can fire and run.
@@ -77,6 +78,15 @@ impl JobRules {
 }
 
 impl NewJob {
+    /// The job, with the overlap policy of the runner unless it names one.
+    pub(crate) fn or_overlap(self, rules: &JobRules) -> Self {
+        let default = || rules.overlap.to_string();
+        Self {
+            overlap_policy: Some(self.overlap_policy.unwrap_or_else(default)),
+            ..self
+        }
+    }
+
     /// Checks everything; the error names every fault.
     pub(crate) fn define(&self, rules: &JobRules) -> Result<Definition, InvalidInput> {
         let mut faults = Faults::default();
@@ -86,7 +96,7 @@ impl NewJob {
         let timeout = seconds(&mut faults, "timeout", self.timeout, 1);
         // The policies and the grace are only checked here: they are read again where they are needed.
         seconds(&mut faults, "misfire_grace", self.misfire_grace, 0);
-        faults.take(self.overlap_policy.parse::<OverlapPolicy>());
+        faults.take(self.overlap_policy.as_deref().map_or(Ok(rules.overlap), str::parse));
         faults.take(self.misfire_policy.parse::<MisfirePolicy>());
         faults.require((0..=MAX_RETRY).contains(&self.max_retry), || {
             format!("max_retry is {}, expected 0 to {MAX_RETRY}", self.max_retry)

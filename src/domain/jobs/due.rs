@@ -66,6 +66,35 @@ pub(crate) fn due(schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>,
     due
 }
 
+/// The decision about fires that have waited for the end of a run of their job.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waited {
+    /// The latest of the fires that have waited too long. It stands for all of them, and is recorded as skipped.
+    pub(crate) too_long: Option<DateTime<Utc>>,
+    /// The fire that runs now. Those after it wait for its run.
+    pub(crate) first: Option<DateTime<Utc>>,
+    /// The fire after these.
+    pub(crate) next: Option<DateTime<Utc>>,
+}
+
+/// Judges the fires of a schedule from `first` on, which have waited for the end of a run. Unlike missed fires each of them runs, but none that
+/// has waited for longer than `grace`.
+pub(crate) fn waited(schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>, grace: Duration) -> Waited {
+    let grace = TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX).max(TOLERANCE);
+    let oldest = now.checked_sub_signed(grace).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let too_long = match first < oldest {
+        true => last_before(schedule, first, oldest),
+        false => None,
+    };
+    let next = too_long.map_or(Some(first), |last| schedule.next_after(last));
+    let first = next.filter(|at| *at <= now);
+    Waited {
+        too_long,
+        first,
+        next: first.map_or(next, |first| schedule.next_after(first)),
+    }
+}
+
 impl Misfire {
     /// Whether a missed fire runs now.
     pub(crate) fn makes_up_for(self, missed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
@@ -153,6 +182,31 @@ mod tests {
         let due = judged("*/5 * * * * *", "09:00:00", "09:01:00", SKIP);
         assert_eq!(due.missed, Some(Missed::Skipped(at("09:00:45"))));
         assert_eq!(due.on_time, ["09:00:50", "09:00:55", "09:01:00"].map(at));
+    }
+
+    #[test]
+    fn fires_that_have_waited_run_one_by_one_and_those_that_have_waited_too_long_do_not() {
+        let schedule: Schedule = "*/10 * * * *".parse().expect("is good");
+        let judged = |first, now, grace| waited(&schedule, at(first), at(now), Duration::from_secs(grace));
+        let waits = Waited {
+            too_long: None,
+            first: Some(at("09:00:00")),
+            next: Some(at("09:10:00")),
+        };
+        assert_eq!(judged("09:00:00", "09:45:00", 3_600), waits);
+        assert_eq!(judged("09:00:00", "09:00:05", 0), waits);
+        let late = Waited {
+            too_long: Some(at("09:30:00")),
+            first: Some(at("09:40:00")),
+            next: Some(at("09:50:00")),
+        };
+        assert_eq!(judged("09:00:00", "09:45:00", 600), late);
+        let gone = Waited {
+            too_long: Some(at("09:40:00")),
+            first: None,
+            next: Some(at("09:50:00")),
+        };
+        assert_eq!(judged("09:00:00", "09:45:00", 60), gone);
     }
 
     #[test]

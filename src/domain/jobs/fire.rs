@@ -13,11 +13,12 @@ pub(crate) enum Decision {
     Skip(String),
 }
 
-/// Decides by the overlap policy. `open` are the job's runs under way, on any node.
+/// Decides by the overlap policy. `open` are the job's runs under way, on any node. (A fire of a schedule that is delayed waits instead; a run
+/// that a caller asks for does not.)
 pub(crate) fn decide(policy: OverlapPolicy, open: &[i64]) -> Decision {
     match (policy, open) {
-        (OverlapPolicy::Forbid, [run, ..]) => Decision::Skip(format!(
-            "skipped: run {run} is still under way, and the job's overlap policy is forbid"
+        (OverlapPolicy::Forbid | OverlapPolicy::Delay, [run, ..]) => Decision::Skip(format!(
+            "skipped: run {run} is still under way, and the job's overlap policy is {policy}"
         )),
         (OverlapPolicy::Replace, open) => Decision::Run {
             replaced: open.to_vec(),

@@ -45,6 +45,11 @@ text_enum! {
         Allow = "allow",
         /// The other runs are cancelled, and the fire runs. A handler that ignores its cancellation goes on beside it for the cancel grace.
         Replace = "replace",
+        /// The fire waits for the end of the other runs, and runs then; fires that wait run one after another. The default with
+        /// [`Compat::Go`](crate::Compat::Go), since robfig/cron's `DelayIfStillRunning` does so. A fire that has waited longer than the job's
+        /// misfire grace is recorded as skipped. The fires wait on every living node: if one dies, another runs them. A node that has
+        /// started since they were due knows only the latest, by the misfire policy.
+        Delay = "delay",
     }
 }
 

@@ -11,7 +11,7 @@ mod new_job;
 mod record;
 
 pub(crate) use definition::{Definition, Hook, JobRules, Target};
-pub(crate) use due::{Due, Misfire, Missed, due, is_missed};
+pub(crate) use due::{Due, Misfire, Missed, Waited, due, is_missed, waited};
 pub use find::{FindJobs, FindRuns, FoundJobs, FoundRuns, RunState};
 pub(crate) use fire::{Decision, decide};
 pub use job::{Job, JobDetail};

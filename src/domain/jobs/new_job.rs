@@ -59,7 +59,7 @@ pub struct NewJob {
     pub(crate) timeout: f64,
     pub(crate) enabled: bool,
     pub(crate) time_zone: Option<String>,
-    pub(crate) overlap_policy: String,
+    pub(crate) overlap_policy: Option<String>,
     pub(crate) misfire_policy: String,
     /// Seconds.
     pub(crate) misfire_grace: f64,
@@ -93,7 +93,7 @@ impl Default for NewJob {
             timeout: f64::from(Self::DEFAULT_TIMEOUT),
             enabled: true,
             time_zone: None,
-            overlap_policy: OverlapPolicy::Forbid.to_string(),
+            overlap_policy: None,
             misfire_policy: MisfirePolicy::FireOnce.to_string(),
             misfire_grace: f64::from(Self::DEFAULT_MISFIRE_GRACE),
             max_retry: 0,
@@ -195,10 +195,11 @@ impl NewJob {
         }
     }
 
-    /// What a fire does while another run is under way. Default [`OverlapPolicy::Forbid`].
+    /// What a fire does while another run is under way. Default: as the process says that adds the job
+    /// ([`JobsOptions::overlap`](crate::JobsOptions::overlap)), [`OverlapPolicy::Forbid`] unless that is set.
     pub fn overlap(self, policy: OverlapPolicy) -> Self {
         Self {
-            overlap_policy: policy.to_string(),
+            overlap_policy: Some(policy.to_string()),
             ..self
         }
     }
@@ -292,7 +293,7 @@ impl From<Job> for NewJob {
             timeout: f64::from(job.timeout),
             enabled: job.enabled,
             time_zone: job.time_zone,
-            overlap_policy: job.overlap_policy,
+            overlap_policy: Some(job.overlap_policy),
             misfire_policy: job.misfire_policy,
             misfire_grace: f64::from(job.misfire_grace),
             max_retry: i64::from(job.max_retry),
@@ -372,8 +373,8 @@ struct NewJobKeys {
     enabled: bool,
     /// The name of the time zone in which `cron_expr` is read. Without one: the zone of the process that runs jobs.
     time_zone: Option<String>,
-    /// What a fire does while another run is under way.
-    overlap_policy: OverlapPolicy,
+    /// What a fire does while another run is under way. Without it: as the process that adds the job says, `forbid` by default.
+    overlap_policy: Option<OverlapPolicy>,
     /// What becomes of fires that no node claimed in time.
     misfire_policy: MisfirePolicy,
     /// The greatest age, in whole seconds, at which a missed fire still runs late.
@@ -441,7 +442,7 @@ impl<'de> Deserialize<'de> for NewJob {
             timeout: fields.take_or("timeout", default.timeout)?,
             enabled: fields.take_or("enabled", default.enabled)?,
             time_zone: fields.take("time_zone")?,
-            overlap_policy: fields.take_or("overlap_policy", default.overlap_policy)?,
+            overlap_policy: fields.take("overlap_policy")?,
             misfire_policy: fields.take_or("misfire_policy", default.misfire_policy)?,
             misfire_grace: fields.take_or("misfire_grace", default.misfire_grace)?,
             max_retry: fields.take_or("max_retry", default.max_retry)?,

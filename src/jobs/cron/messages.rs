@@ -126,7 +126,7 @@ impl Handler<StartNow> for CronActor {
         }
         self.starting += 1;
         let term = self.context.lease.term();
-        let claim = claim_now(self.store.clone(), self.context.node.to_string(), job_id);
+        let claim = claim_now(self.store.clone(), job_id, self.fire_claim(Vec::new()));
         Box::pin(claim.into_actor(self).map(move |claimed, cron, _| {
             cron.starting -= 1;
             let fired = claimed?.ok_or(Error::Fenced)?;
@@ -137,14 +137,15 @@ impl Handler<StartNow> for CronActor {
                 }
                 Fired::Skipped(why) => Started::Skipped(why),
                 Fired::Locked => Started::Locked,
-                Fired::Changed | Fired::Taken => Started::NotFound,
+                // Only fires of a schedule wait.
+                Fired::Changed | Fired::Taken | Fired::Waits => Started::NotFound,
             })
         }))
     }
 }
 
 /// Claims a run that a caller asks for. While another session has locked the job, this is tried for 5 s.
-async fn claim_now(store: Store, node: String, job_id: i64) -> Result<Option<Fired>, StoreError> {
+async fn claim_now(store: Store, job_id: i64, nothing: FireClaim) -> Result<Option<Fired>, StoreError> {
     const TRY_FOR: Duration = Duration::from_secs(5);
     const PAUSE: Duration = Duration::from_millis(50);
     let began = Instant::now();
@@ -154,9 +155,10 @@ async fn claim_now(store: Store, node: String, job_id: i64) -> Result<Option<Fir
             kind: FireKind::Manual,
         };
         let claim = FireClaim {
-            node: node.clone(),
+            node: nothing.node.clone(),
             now: store.clock().now(),
             fires: vec![fire],
+            ..nothing
         };
         let fired = store.jobs().claim_fires(claim).await?.and_then(|mut fired| fired.pop());
         if !matches!(fired, Some(Fired::Locked)) || began.elapsed() > TRY_FOR {
@@ -198,8 +200,11 @@ impl Handler<RunsWritten> for CronActor {
     type Result = ();
 
     fn handle(&mut self, written: RunsWritten, ctx: &mut Context<Self>) {
+        let now = self.now();
         for id in &written.runs {
-            self.running.remove(id);
+            if let Some(running) = self.running.remove(id) {
+                self.timetable.resume(running.job_id(), now);
+            }
             self.refused.remove(id);
             self.claiming.run_ended(*id);
             self.looks_at_runs.run_ended(*id);

@@ -55,6 +55,9 @@ const MAX_CLAIM: usize = 500;
 /// When to try again a fire whose job is locked: mostly another node has locked the job, to claim it.
 const RETRY_LOCKED_AFTER: Duration = Duration::from_millis(100);
 
+/// When to try again a fire that waits for the end of a run on another node. (The end of a run on this node is heard.)
+const RETRY_WAITING_AFTER: Duration = Duration::from_secs(1);
+
 /// How often the cron actor looks for changed rows and for requests to stop runs. Both must take effect within 5 s.
 const LOOK: Duration = Duration::from_secs(3);
 
@@ -68,6 +71,7 @@ const LOOK_AFTER_RUNS: Duration = Duration::from_millis(250);
 const SET_BACK: TimeDelta = TimeDelta::seconds(2);
 
 /// Knows when each enabled job is due, and starts a [`JobExecActor`](crate::JobExecActor) for each fire that it wins.
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub struct CronActor {
     store: Store,
     threads: Threads,
@@ -95,6 +99,8 @@ pub struct CronActor {
     locked: Vec<Fire>,
     /// A timer is set for the fires in `locked`.
     locked_timer_set: bool,
+    /// A timer is set for the fires that wait for runs of other nodes.
+    waiting_timer_set: bool,
     /// How many fires one transaction claims at most: halved when the database refuses them, doubled when it does not.
     claim_size: usize,
     /// Jobs whose fires the database refuses to claim.
@@ -153,6 +159,7 @@ impl CronActor {
             claiming: RunsQuery::default(),
             locked: Vec::new(),
             locked_timer_set: false,
+            waiting_timer_set: false,
             claim_size: MAX_CLAIM,
             aside: Aside::default(),
             starting: 0,
@@ -231,6 +238,7 @@ impl CronActor {
         }
         let fires = self.take_due();
         self.retry_locked_later(ctx);
+        self.retry_waiting_later(ctx);
         if fires.is_empty() {
             return;
         }
@@ -282,6 +290,7 @@ impl CronActor {
             self.fired(fire, fired, term);
         }
         self.retry_locked_later(ctx);
+        self.retry_waiting_later(ctx);
         self.claim_due(ctx);
     }
 
@@ -297,10 +306,22 @@ impl CronActor {
         }
     }
 
+    /// Sets a timer for the fires that wait for the end of a run: that run may be another node's.
+    fn retry_waiting_later(&mut self, ctx: &mut Context<Self>) {
+        if self.timetable.has_waiting() && !std::mem::replace(&mut self.waiting_timer_set, true) {
+            ctx.run_later(RETRY_WAITING_AFTER, |cron, ctx| {
+                cron.waiting_timer_set = false;
+                cron.timetable.resume_all(cron.now());
+                cron.claim_due(ctx);
+            });
+        }
+    }
+
     fn fire_claim(&self, fires: Vec<Fire>) -> FireClaim {
         FireClaim {
             node: self.context.node.to_string(),
             now: self.now(),
+            overlap: self.settings.rules.overlap,
             fires,
         }
     }

@@ -135,8 +135,8 @@ impl CronActor {
     pub(super) fn refuse(&mut self, run: Unbegun, flag: RunFlag, error: String) {
         let Unbegun { info: run, overlap } = run;
         let (id, job_id) = (run.run_id, run.job_id);
-        let holds_up = (overlap != OverlapPolicy::Allow).then_some(job_id);
-        self.running.insert(id, Running::Refused { holds_up });
+        let holds_up = overlap != OverlapPolicy::Allow;
+        self.running.insert(id, Running::Refused { job_id, holds_up });
         let end = RunEnd {
             run: JobRunKey {
                 id,

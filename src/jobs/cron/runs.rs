@@ -29,9 +29,18 @@ const LOST_CLAIM_AFTER: TimeDelta = TimeDelta::seconds(60);
 pub(super) enum Running {
     /// The run is given to an actor on this thread, which is kept alive as long.
     On(Arc<JobRun>, Arc<Thread>),
-    /// The run never begins. `holds_up`: the job, if its runs may not overlap. Then no fire of the job is claimed until the end of this run is
+    /// The run never begins. `holds_up`: the job's runs may not overlap. Then no fire of the job is claimed until the end of this run is
     /// written: while this run is open, the claim would skip the fire.
-    Refused { holds_up: Option<i64> },
+    Refused { job_id: i64, holds_up: bool },
+}
+
+impl Running {
+    pub(super) fn job_id(&self) -> i64 {
+        match self {
+            Self::On(run, _) => run.job_id,
+            Self::Refused { job_id, .. } => *job_id,
+        }
+    }
 }
 
 /// A run that never begins.
@@ -55,13 +64,19 @@ impl CronActor {
             Fired::Locked => self.locked.push(fire),
             Fired::Run(claimed) => {
                 self.said.over(&fire.job_id);
+                self.timetable.begun(fire.job_id, self.now());
                 self.start(&claimed, term, None);
             }
             Fired::Skipped(reason) => {
                 self.counts.skipped += 1;
                 self.tell_skipped(&fire, reason);
             }
-            Fired::Taken => self.counts.taken += 1,
+            Fired::Taken => {
+                self.counts.taken += 1;
+                // If it has waited here, the fires after it may be another node's by now, too.
+                self.timetable.resume(fire.job_id, self.now());
+            }
+            Fired::Waits => self.timetable.hold(&fire),
             // The job was changed since: the next look reads all schedules again.
             Fired::Changed => self.seen = None,
         }
@@ -101,7 +116,7 @@ impl CronActor {
                 self.spawn(run);
             }
             Err(error) => {
-                let overlap = claimed.job.overlap();
+                let overlap = claimed.job.overlap(self.settings.rules.overlap);
                 self.refuse(Unbegun { info, overlap }, RunFlag::Failed, error);
             }
         }
@@ -136,7 +151,7 @@ impl CronActor {
     /// The jobs whose fires wait until the end of a run that never begins is written.
     pub(super) fn held_up(&self) -> HashSet<i64> {
         let job = |running: &Running| match running {
-            Running::Refused { holds_up } => *holds_up,
+            Running::Refused { job_id, holds_up } => holds_up.then_some(*job_id),
             Running::On(..) => None,
         };
         self.running.values().filter_map(job).collect()

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, OverlapPolicy, due, is_missed},
+    domain::{Due, JobRules, Misfire, MisfirePolicy, Missed, OverlapPolicy, Waited, due, is_missed, waited},
     schedule::{Schedule, Zone},
     store::{Fire, FireKind, ScheduleRow},
 };
@@ -26,6 +26,8 @@ pub(super) struct Timetable {
     schedules: HashMap<ScheduleKey, Arc<Schedule>>,
     /// Enabled jobs that cannot be scheduled, with the reason.
     bad: HashMap<i64, String>,
+    /// Jobs whose next fires wait for the ends of runs, and are not in the queue.
+    waiting: HashSet<i64>,
 }
 
 /// A fire that was claimed and whose run could not begin in time.
@@ -39,6 +41,10 @@ pub(super) struct LateFire {
 pub(super) const REPLACED_BY_LATER_FIRE: &str =
     "skipped: it could not begin in time, and a later fire that was missed stands for it";
 
+/// The reason for skipping a fire that has waited for the end of earlier runs, and those that have waited before it.
+const WAITED_TOO_LONG: &str =
+    "skipped: it has waited for the end of earlier runs for longer than the job's misfire grace";
+
 /// The expression and the time zone of a schedule, as the row has them.
 type ScheduleKey = Arc<(String, Option<String>)>;
 
@@ -49,6 +55,8 @@ struct ScheduledJob {
     schedule: Arc<Schedule>,
     misfire: Misfire,
     next: Option<DateTime<Utc>>,
+    /// Its next fire waits for the end of a run, or has waited: however late it is, it was not missed.
+    waits: bool,
 }
 
 /// What [`Timetable::put`] did with a row.
@@ -70,6 +78,7 @@ impl Timetable {
             queue: BinaryHeap::new(),
             schedules: HashMap::new(),
             bad: HashMap::new(),
+            waiting: HashSet::new(),
         }
     }
 
@@ -94,8 +103,10 @@ impl Timetable {
                         schedule,
                         misfire,
                         next,
+                        waits: false,
                     },
                 );
+                self.waiting.remove(&id);
                 self.enqueue(id, next);
                 PutResult::Changed
             }
@@ -146,7 +157,11 @@ impl Timetable {
             let unclaimed = fires.split_off(most.min(fires.len()));
             let next = unclaimed.first().and_then(Fire::at).or(next_after_due);
             job.next = next;
-            self.enqueue(id, next);
+            // Fires behind one that has waited wait for its run.
+            match job.waits && next.is_some_and(|next| next <= now) {
+                true => drop(self.waiting.insert(id)),
+                false => self.enqueue(id, next),
+            }
         }
         fires
     }
@@ -168,13 +183,53 @@ impl Timetable {
         }
     }
 
+    /// A run of the job is under way: its fires wait from this one on, until [`Self::resume`].
+    pub(super) fn hold(&mut self, fire: &Fire) {
+        let FireKind::Scheduled { at, by, .. } = &fire.kind else {
+            return;
+        };
+        if let Some(job) = self.jobs.get_mut(&fire.job_id).filter(|job| job.key == *by) {
+            job.waits = true;
+            job.next = Some(job.next.map_or(*at, |next| next.min(*at)));
+            self.waiting.insert(fire.job_id);
+        }
+    }
+
+    /// A run of the job begins. If no fire waits behind it, later ones have not waited.
+    pub(super) fn begun(&mut self, job_id: i64, now: DateTime<Utc>) {
+        if let Some(job) = self.jobs.get_mut(&job_id) {
+            job.waits = job.waits && job.next.is_some_and(|next| next <= now);
+        }
+    }
+
+    /// Makes the fires of this job due again that wait: a run of it has ended.
+    pub(super) fn resume(&mut self, job_id: i64, now: DateTime<Utc>) {
+        if self.waiting.remove(&job_id) {
+            self.begun(job_id, now);
+            let next = self.jobs.get(&job_id).and_then(|job| job.next);
+            self.enqueue(job_id, next);
+        }
+    }
+
+    /// Makes all fires due again that wait.
+    pub(super) fn resume_all(&mut self, now: DateTime<Utc>) {
+        for job_id in self.waiting.iter().copied().collect::<Vec<_>>() {
+            self.resume(job_id, now);
+        }
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Why a fire that was claimed and could not begin in time must be skipped. `None`: it runs. The rules are those of [`due`]:
     ///
     /// 1. A fire that is late by no more than 10 s runs.
     /// 2. A fire is skipped if its job is not scheduled any more.
     /// 3. A fire is skipped if the misfire policy of its job does not make up for it.
     /// 4. A fire is skipped if a later fire of the job was missed, too: that one runs instead. Not with `OverlapPolicy::Forbid`: then other
-    ///    nodes have skipped the later fires already, because the run of this fire was open.
+    ///    nodes have skipped the later fires already, because the run of this fire was open. Nor with `OverlapPolicy::Delay`: then the later
+    ///    fires wait for the run of this one.
     pub(super) fn why_skipped(&self, fire: &LateFire, now: DateTime<Utc>) -> Option<String> {
         let LateFire { job_id, at, overlap } = *fire;
         if !is_missed(at, now) {
@@ -187,7 +242,8 @@ impl Timetable {
             return Some(not_made_up_for("it could not begin", job.misfire.policy));
         }
         let is_later_missed = job.next.is_some_and(|next| at < next && is_missed(next, now));
-        (overlap != OverlapPolicy::Forbid && is_later_missed).then(|| REPLACED_BY_LATER_FIRE.to_owned())
+        let goes_before = matches!(overlap, OverlapPolicy::Forbid | OverlapPolicy::Delay);
+        (!goes_before && is_later_missed).then(|| REPLACED_BY_LATER_FIRE.to_owned())
     }
 
     /// Skips the missed fires of this job that are due: a fire that was missed before them runs now instead.
@@ -309,8 +365,28 @@ fn not_made_up_for(what: &str, policy: MisfirePolicy) -> String {
 impl ScheduledJob {
     /// The fires of this job that are due at `now`, beginning with `first`, and its first fire after them.
     fn due_fires(&self, id: i64, first: DateTime<Utc>, now: DateTime<Utc>) -> (Vec<Fire>, Option<DateTime<Utc>>) {
+        if self.waits {
+            return self.waiting_fires(id, first, now);
+        }
         let due = due(&self.schedule, first, now, self.misfire);
         (fires_of(id, &self.key, self.misfire.policy, &due).collect(), due.next)
+    }
+
+    /// The same, if `first` has waited for the end of a run: at most one of the fires is to run, and the others wait for that run.
+    fn waiting_fires(&self, id: i64, first: DateTime<Utc>, now: DateTime<Utc>) -> (Vec<Fire>, Option<DateTime<Utc>>) {
+        let Waited { too_long, first, next } = waited(&self.schedule, first, now, self.misfire.grace);
+        let fire = |at, skip: Option<String>| Fire {
+            job_id: id,
+            kind: FireKind::Scheduled {
+                at,
+                by: Arc::clone(&self.key),
+                missed: skip.is_some(),
+                skip,
+            },
+        };
+        let skipped = too_long.map(|at| fire(at, Some(WAITED_TOO_LONG.to_owned())));
+        let first = first.map(|at| fire(at, None));
+        (skipped.into_iter().chain(first).collect(), next)
     }
 }
 
@@ -357,6 +433,7 @@ mod tests {
 
     fn timetable(rows: &[(i64, &str)]) -> Timetable {
         let mut timetable = Timetable::new(JobRules {
+            overlap: OverlapPolicy::Forbid,
             zone: crate::schedule::Zone::UTC,
             form: crate::schedule::ScheduleForm::Any,
         });

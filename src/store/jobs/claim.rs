@@ -238,6 +238,7 @@ mod tests {
         let claim = FireClaim {
             node: "node".to_owned(),
             now: DateTime::<Utc>::UNIX_EPOCH,
+            overlap: crate::domain::OverlapPolicy::Forbid,
             fires: fires.iter().map(fire).collect(),
         };
         let size = |(job, bytes): &(i64, usize)| (*job, i64::try_from(*bytes).ok().map(AnyInt::Is));

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::rows::JobRow;
+use crate::domain::OverlapPolicy;
 
 /// Fires that a node wants to claim.
 #[derive(Debug)]
 pub(crate) struct FireClaim {
     pub(crate) node: String,
     pub(crate) now: DateTime<Utc>,
+    /// The overlap policy of jobs that have none.
+    pub(crate) overlap: OverlapPolicy,
     pub(crate) fires: Vec<Fire>,
 }
 
@@ -66,6 +69,8 @@ pub(crate) enum Fired {
     /// Another session has locked the job: another node that claims it, or plain SQL. Or its arguments are too long to be claimed together
     /// with the arguments of the jobs before it.
     Locked,
+    /// A run of the job is under way, and the job's overlap policy delays fires until its end.
+    Waits,
 }
 
 impl Fire {

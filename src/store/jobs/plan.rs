@@ -178,6 +178,7 @@ enum Planned {
     Changed,
     Taken,
     Locked,
+    Waits,
 }
 
 struct PlannedRun {
@@ -214,9 +215,12 @@ impl Plan {
             return Planned::Changed;
         };
         let open = seen.open.get(&job.id).map_or(&[][..], Vec::as_slice);
+        let overlap = job.overlap(claim.overlap);
+        let is_under_way = !open.is_empty() || self.begun.contains(&job.id);
         let decision = match &fire.kind {
+            FireKind::Scheduled { .. } if overlap == OverlapPolicy::Delay && is_under_way => return Planned::Waits,
             FireKind::Scheduled { skip: Some(why), .. } => Decision::Skip(why.clone()),
-            _ => decide(job.overlap(), open),
+            _ => decide(overlap, open),
         };
         let mut run = new_run(claim, job, fire.scheduled_at());
         if let Some(at) = fire.scheduled_at() {
@@ -231,7 +235,7 @@ impl Plan {
         match decision {
             Decision::Skip(why) => self.skip(claim, run, why),
             Decision::Run { replaced } => {
-                if job.overlap() != OverlapPolicy::Allow {
+                if matches!(overlap, OverlapPolicy::Forbid | OverlapPolicy::Replace) {
                     self.only(job.id, claim);
                 }
                 self.run(fire, run, replaced)
@@ -262,7 +266,8 @@ impl Plan {
         })
     }
 
-    /// If one claim has several late fires of a job whose runs may not overlap, only the newest fire runs: skips the one before.
+    /// If one claim has several late fires of a job whose runs may not overlap and do not wait for each other, only the newest fire runs: skips
+    /// the one before.
     fn only(&mut self, job_id: i64, claim: &FireClaim) {
         let here = (self.fired.len(), self.runs.len());
         if let Some((planned, run)) = self.fresh.insert(job_id, here) {
@@ -295,6 +300,7 @@ impl Plan {
             Planned::Changed => Fired::Changed,
             Planned::Taken => Fired::Taken,
             Planned::Locked => Fired::Locked,
+            Planned::Waits => Fired::Waits,
         };
         self.fired.into_iter().map(fired).collect()
     }

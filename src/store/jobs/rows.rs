@@ -64,11 +64,19 @@ impl JobRow {
         self.time_zone.as_ref().map(|zone| zone.0.as_str())
     }
 
-    /// What happens if the job is due while a run of it is open. An unknown policy counts as the default; the run then fails and says that the
+    /// Whether the row says that a run is open.
+    pub(crate) fn is_running(&self) -> bool {
+        let status = self.run_status.as_ref();
+        status.is_some_and(|status| status.0 == RunStatus::Running.as_str())
+    }
+
+    /// What happens if the job is due while a run of it is open. An unknown policy counts as `Forbid`; the run then fails and says that the
     /// row is bad.
-    pub(crate) fn overlap(&self) -> OverlapPolicy {
-        let known = self.overlap_policy.as_ref().and_then(|text| text.0.parse().ok());
-        known.unwrap_or(OverlapPolicy::Forbid)
+    pub(crate) fn overlap(&self, default: OverlapPolicy) -> OverlapPolicy {
+        match &self.overlap_policy {
+            Some(text) => text.0.parse().unwrap_or(OverlapPolicy::Forbid),
+            None => default,
+        }
     }
 
     /// The row as the definition that a caller would have given, with defaults for NULL.
@@ -88,7 +96,7 @@ impl JobRow {
             timeout: narrow(known("timeout", self.timeout)?).map_or(defaults.timeout, f64::from),
             enabled: self.is_enabled(),
             time_zone: own(&self.time_zone),
-            overlap_policy: or(&self.overlap_policy, defaults.overlap_policy),
+            overlap_policy: own(&self.overlap_policy),
             misfire_policy: or(&self.misfire_policy, defaults.misfire_policy),
             misfire_grace: narrow(known("misfire_grace", self.misfire_grace)?)
                 .map_or(defaults.misfire_grace, f64::from),
@@ -101,8 +109,9 @@ impl JobRow {
     }
 
     /// Whether an update to `job` would change nothing, apart from whether the job is enabled.
-    pub(crate) fn is_same_as(&self, job: &NewJob) -> bool {
+    pub(crate) fn is_same_as(&self, job: &NewJob, rules: &JobRules) -> bool {
         self.as_new_job().is_ok_and(|known| {
+            let known = known.or_overlap(rules);
             let secret = match (&job.hook_secret, &known.hook_secret) {
                 // Both leave the secret as it is: `Keep`, and `Remove` if the job has no secret.
                 (SecretChange::Keep, _) | (SecretChange::Remove, SecretChange::Keep) => known.hook_secret.clone(),
@@ -125,7 +134,7 @@ impl JobRow {
     /// The job as people see it.
     pub(crate) fn job(self, rules: &JobRules, now: DateTime<Utc>) -> Job {
         let definition = self.define(rules);
-        self.shown(definition, now)
+        self.shown(definition, rules, now)
     }
 
     /// The job as a page shows it. Arguments that are cut are not checked.
@@ -133,10 +142,10 @@ impl JobRow {
         let cut = self.args.take_if(|args| is_cut(args));
         let definition = self.define(rules);
         self.args = self.args.or(cut);
-        self.shown(definition, now)
+        self.shown(definition, rules, now)
     }
 
-    fn shown(self, definition: Result<Definition, InvalidInput>, now: DateTime<Utc>) -> Job {
+    fn shown(self, definition: Result<Definition, InvalidInput>, rules: &JobRules, now: DateTime<Utc>) -> Job {
         let (error, next_run_time) = match definition {
             Ok(definition) if self.is_enabled() => (None, definition.schedule.next_after(now)),
             Ok(_) => (None, None),
@@ -159,7 +168,7 @@ impl JobRow {
             service_method: text(self.service_method),
             args: text(self.args),
             time_zone: text(self.time_zone),
-            overlap_policy: or(self.overlap_policy, OverlapPolicy::Forbid.as_str()),
+            overlap_policy: or(self.overlap_policy, rules.overlap.as_str()),
             misfire_policy: or(self.misfire_policy, MisfirePolicy::FireOnce.as_str()),
             misfire_grace: narrow(self.misfire_grace).unwrap_or(NewJob::DEFAULT_MISFIRE_GRACE),
             max_retry: narrow(self.max_retry).unwrap_or(0),
@@ -287,7 +296,7 @@ impl DefinedRow {
             enabled: Some(i32::from(job.enabled)),
             update_time: Some(now),
             time_zone: job.time_zone,
-            overlap_policy: Some(job.overlap_policy),
+            overlap_policy: job.overlap_policy,
             misfire_policy: Some(job.misfire_policy),
             misfire_grace: seconds(job.misfire_grace),
             max_retry: i32::try_from(job.max_retry).ok(),

@@ -209,7 +209,7 @@ mod tests {
     /// A task that a caller asks to add in this second.
     fn asked(theme: &str, priority: i32, second: i64) -> Asked {
         let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(second);
-        let row = NewTaskRow::new(&theme.into(), NewTask::new("Demo", "run").priority(priority), now);
+        let row = NewTaskRow::new(&theme.into(), NewTask::new("Demo", "run").priority(priority), 3, now);
         let (tell, _) = oneshot::channel();
         Asked { row, tell }
     }

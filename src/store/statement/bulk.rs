@@ -181,7 +181,7 @@ mod tests {
 
     fn rows(priorities: impl Iterator<Item = i32>) -> Vec<NewTaskRow> {
         let now = chrono::Utc::now();
-        let row = |priority| NewTaskRow::new(&"demo".into(), NewTask::new("A", "b").priority(priority), now);
+        let row = |priority| NewTaskRow::new(&"demo".into(), NewTask::new("A", "b").priority(priority), 3, now);
         priorities.map(row).collect()
     }
 

@@ -88,8 +88,8 @@ impl NewTaskRow {
         (&self.service_name, &self.method_name)
     }
 
-    /// The row of a task that has passed its check.
-    pub(crate) fn new(theme: &Arc<str>, mut task: NewTask, now: DateTime<Utc>) -> Self {
+    /// The row of a task that has passed its check. `max_retry`: for a task that does not say so itself.
+    pub(crate) fn new(theme: &Arc<str>, mut task: NewTask, max_retry: i64, now: DateTime<Utc>) -> Self {
         let as_millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self {
             system_name: Arc::clone(theme),
@@ -97,7 +97,7 @@ impl NewTaskRow {
             service_name: task.service,
             method_name: task.method,
             arg: task.arg.unwrap_or_default(),
-            max_retry_time: i32::try_from(task.max_retry).unwrap_or(i32::MAX),
+            max_retry_time: i32::try_from(task.max_retry.unwrap_or(max_retry)).unwrap_or(i32::MAX),
             create_time: StoredTime::from(now),
             priority: task.priority,
             run_at: task.run_at.filter(|at| *at > now).map(StoredTime::from),

@@ -213,14 +213,16 @@ impl TaskStore<'_> {
     }
 
     /// Queues a Failed or Cancelled task again, or a task that another framework left as Running without a node; its counter of retries is 0
-    /// again.
-    pub(crate) async fn retry(&self, theme: &str, id: i64) -> Result<RetryResult, StoreError> {
+    /// again. `succeeded`: also a task that is Success.
+    pub(crate) async fn retry(&self, theme: &str, id: i64, succeeded: bool) -> Result<RetryResult, StoreError> {
         let now = StoredTime::from(self.clock().now());
         // An unknown status counts as Failed, so the statement names the statuses from which a retry is not allowed.
         let allowed = ActionOnTask::Retry.allowed_from();
+        let is_allowed =
+            |status: &TaskStatus| allowed.contains(status) || (succeeded && *status == TaskStatus::Success);
         let forbidden = TaskStatus::ALL
             .into_iter()
-            .filter(|status| !allowed.contains(status))
+            .filter(|status| !is_allowed(status))
             .map(TaskStatus::as_str);
         let forbidden: Vec<&str> = forbidden.collect();
         let mut conn = self.db.write().await?;

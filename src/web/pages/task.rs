@@ -36,8 +36,10 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     call.query.finish()?;
     let (task, records) = tasks::shown_with_records(&call, page).await?;
     let (task, args_hidden) = task.into_parts();
+    let scheduler = call.gaia().scheduler(&task.theme);
+    let may_retry = scheduler.is_ok_and(|scheduler| scheduler.may_retry(task.status));
     let body = html! {
-        (head(&view, &task))
+        (head(&view, &task, may_retry))
         @if task.cancel_requested && !task.status.is_finished() {
             p.notice.warn role="status" { (view.words.cancel_requested) }
         }
@@ -60,20 +62,20 @@ pub(super) async fn show(mut call: Call, view: View) -> Result<Page, Problem> {
     })
 }
 
-fn head(view: &View, task: &Task) -> Markup {
+fn head(view: &View, task: &Task, may_retry: bool) -> Markup {
     html! {
         div.head {
             h1 { (named(view.words, &task.name)) }
             span.sub.mono { "#" (task.id) }
             (status(view, task.status))
-            div.actions { (actions(view, task)) }
+            div.actions { (actions(view, task, may_retry)) }
         }
     }
 }
 
 // ---- actions ----
 
-fn actions(view: &View, task: &Task) -> Markup {
+fn actions(view: &View, task: &Task, may_retry: bool) -> Markup {
     let words = view.words;
     let is_possible = |action: ActionOnTask, permission: Permission| {
         view.caller.may(permission) && action.allowed_from().contains(&task.status)
@@ -97,7 +99,7 @@ fn actions(view: &View, task: &Task) -> Markup {
         @if is_possible(ActionOnTask::RunNow, Permission::Retry) && may_be_brought_forward(task) {
             (button("task.run_now", "run_now", words.run_now, None))
         }
-        @if is_possible(ActionOnTask::Retry, Permission::Retry) { (button("task.retry", "retry", words.retry, None)) }
+        @if may_retry && view.caller.may(Permission::Retry) { (button("task.retry", "retry", words.retry, None)) }
         @if is_possible(ActionOnTask::Cancel, Permission::Cancel) && !task.cancel_requested {
             (button("task.cancel", "cancel", words.cancel, None))
         }

@@ -1,5 +1,6 @@
 //! Cron jobs, against whichever database this run is for.
 
+mod delayed;
 mod fires;
 #[cfg(feature = "hooks")]
 mod hooks;

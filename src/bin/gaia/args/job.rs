@@ -173,6 +173,7 @@ pub enum Overlap {
     Forbid,
     Allow,
     Replace,
+    Delay,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -72,7 +72,7 @@ impl Fields {
             ("hook_headers", headers.join("\n")),
             ("args", job.args.unwrap_or_default()),
             ("timeout", job.timeout.to_string()),
-            ("overlap_policy", job.overlap_policy),
+            ("overlap_policy", job.overlap_policy.unwrap_or_default()),
             ("misfire_policy", job.misfire_policy),
             ("misfire_grace", job.misfire_grace.to_string()),
             ("max_retry", job.max_retry.to_string()),

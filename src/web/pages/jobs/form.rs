@@ -65,7 +65,8 @@ pub(super) async fn show(mut call: Call, view: View, problem: Option<Problem>) -
     }
     let stored = edited
         .as_ref()
-        .map_or_else(NewJob::default, |job| job.definition.clone());
+        .map_or_else(NewJob::default, |job| job.definition.clone())
+        .or_overlap(call.gaia().jobs().rules());
     let form = Form {
         call: &call,
         view: &view,

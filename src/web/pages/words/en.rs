@@ -577,6 +577,7 @@ pub(super) const WORDS: Words = Words {
         OverlapPolicy::Forbid => "Skip the new one",
         OverlapPolicy::Allow => "Run both",
         OverlapPolicy::Replace => "Stop the old one",
+        OverlapPolicy::Delay => "Wait for the old one",
     },
     misfires: |policy| match policy {
         MisfirePolicy::FireOnce => "Run once, late",

@@ -550,6 +550,7 @@ pub(super) const WORDS: Words = Words {
         OverlapPolicy::Forbid => "跳过本次触发",
         OverlapPolicy::Allow => "同时执行",
         OverlapPolicy::Replace => "停止上一次执行",
+        OverlapPolicy::Delay => "等上一次执行结束",
     },
     misfires: |policy| match policy {
         MisfirePolicy::FireOnce => "补执行一次",

@@ -216,6 +216,7 @@ async fn of_runs(api: &Api, findings: &mut Findings, id: &str, job: &Fields) -> 
             .unwrap_or_default();
         let policy = match job.text("overlap_policy").as_str() {
             "forbid" => "; fires are skipped until it has ended",
+            "delay" => "; fires wait until it has ended",
             _ => "",
         };
         findings.note(
