@@ -333,7 +333,7 @@ mod tests {
     use crate::{
         clock::Clock,
         domain::{ListTasks, Note, PageRequest},
-        store::{Claim, Store, db::Db, time::StoredTime},
+        store::{Claim, Store, db::Db},
     };
 
     /// Longer than any of it takes.
