@@ -55,7 +55,7 @@ const MAX_CLAIM: usize = 500;
 /// When to try again a fire whose job is locked: mostly another node has locked the job, to claim it.
 const RETRY_LOCKED_AFTER: Duration = Duration::from_millis(100);
 
-/// When to try again a fire that waits for the end of a run on another node. (The end of a run on this node is heard.)
+/// When to try again a fire that waits for the end of a run, or that has waited and whose job is locked. (The end of a run on this node is heard.)
 const RETRY_WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// How often the cron actor looks for changed rows and for requests to stop runs. Both must take effect within 5 s.
@@ -275,7 +275,9 @@ impl CronActor {
                 .without(due)
                 .into_iter()
                 .partition(|fire| held_up.contains(&fire.job_id));
-            self.locked.extend(locked);
+            for fire in locked {
+                self.keep_locked(fire);
+            }
             fires = free;
         }
         fires

@@ -61,7 +61,7 @@ impl From<&JobRun> for Unbegun {
 impl CronActor {
     pub(super) fn fired(&mut self, fire: Fire, fired: Fired, term: Term) {
         match fired {
-            Fired::Locked => self.locked.push(fire),
+            Fired::Locked => self.keep_locked(fire),
             Fired::Run(claimed) => {
                 self.said.over(&fire.job_id);
                 self.timetable.begun(fire.job_id, self.now());
@@ -79,6 +79,14 @@ impl CronActor {
             Fired::Waits => self.timetable.hold(&fire),
             // The job was changed since: the next look reads all schedules again.
             Fired::Changed => self.seen = None,
+        }
+    }
+
+    /// Keeps a fire that cannot be claimed at this moment. If it has waited for a run, later fires of its job do not go before it.
+    pub(super) fn keep_locked(&mut self, fire: Fire) {
+        match self.timetable.has_waited(fire.job_id) {
+            true => self.timetable.hold(&fire),
+            false => self.locked.push(fire),
         }
     }
 

@@ -195,6 +195,11 @@ impl Timetable {
         }
     }
 
+    /// Whether the next fire of a job waits for the end of a run, or has waited.
+    pub(super) fn has_waited(&self, job_id: i64) -> bool {
+        self.jobs.get(&job_id).is_some_and(|job| job.waits)
+    }
+
     /// A run of the job begins. If no fire waits behind it, later ones have not waited.
     pub(super) fn begun(&mut self, job_id: i64, now: DateTime<Utc>) {
         if let Some(job) = self.jobs.get_mut(&job_id) {
@@ -461,6 +466,39 @@ mod tests {
         let both = [(1, "09:00:02".to_owned()), (2, "09:00:02".to_owned())];
         assert_eq!(taken(&mut timetable, "09:00:02"), both);
         assert_eq!(taken(&mut timetable, "09:00:02"), []);
+    }
+
+    #[test]
+    fn fires_that_wait_come_one_by_one_in_their_order_however_late() {
+        let mut timetable = timetable(&[(1, "* * * * * *")]);
+        let one = |second: &str| [(1, second.to_owned())];
+        let fires = timetable.take_due(at("09:00:02"), 100);
+        for fire in &fires {
+            timetable.hold(fire);
+        }
+        assert!(timetable.has_waiting() && timetable.has_waited(1));
+        // Whatever comes due meanwhile waits behind them.
+        assert_eq!(taken(&mut timetable, "09:00:30"), []);
+        timetable.resume(1, at("09:00:30"));
+        let [first] = &timetable.take_due(at("09:00:30"), 100)[..] else {
+            panic!("one fire is expected")
+        };
+        assert_eq!(first.at(), Some(at("09:00:01")));
+        // The run ends while the claim of this fire is under way, and the claim finds the job locked: the next fire does not overtake it.
+        timetable.resume(1, at("09:00:30"));
+        timetable.hold(first);
+        assert_eq!(taken(&mut timetable, "09:00:30"), []);
+        timetable.resume_all(at("09:00:30"));
+        for second in ["09:00:01", "09:00:02"] {
+            assert_eq!(taken(&mut timetable, "09:00:30"), one(second));
+            timetable.begun(1, at("09:00:30"));
+            timetable.resume(1, at("09:00:30"));
+        }
+        // Once none waits, each comes at its time, and may be missed.
+        timetable.begun(1, at("09:00:02"));
+        timetable.resume(1, at("09:00:02"));
+        assert!(!timetable.has_waited(1) && !timetable.has_waiting());
+        assert_eq!(taken(&mut timetable, "09:00:03"), one("09:00:03"));
     }
 
     #[test]
