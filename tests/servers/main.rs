@@ -37,6 +37,8 @@ mod settings;
 #[path = "../suite/support/mod.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod support;
+#[cfg(feature = "mysql")]
+mod time_zone;
 mod tls;
 mod unwritten;
 mod vanished;

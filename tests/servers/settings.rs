@@ -93,13 +93,13 @@ async fn parameters_without_a_meaning_here_are_named_in_one_warning() {
         let database = Database::of_kind(kind);
         let log = database.file("log");
         let mut node = std::process::Command::new(example("node"))
-            .env("DATABASE_URL", database.url_with("charset=utf8mb4&time_zone=UTC"))
+            .env("DATABASE_URL", database.url_with("charset=utf8mb4&encoding=utf8"))
             .env("RUST_LOG", "warn")
             .stdout(std::process::Stdio::null())
             .stderr(std::fs::File::create(&log).expect("is made"))
             .spawn()
             .expect("starts");
-        let told = "parameters of the database URL that have no effect here, and are ignored: charset, time_zone";
+        let told = "parameters of the database URL that have no effect here, and are ignored: charset, encoding";
         crate::support::eventually("the warning", async || {
             let text = std::fs::read_to_string(&log).expect("is text");
             (text.matches(told).count() == 1).then_some(())
