@@ -98,7 +98,7 @@ async fn both_sides_read_and_write_local_times() {
         filter: last_minutes,
         ..ListTasks::default()
     };
-    let found = demo.get_task_list(last_minutes).await.expect("are listed");
+    let found = demo.list_tasks(last_minutes).await.expect("are listed");
     assert_eq!(found.total, i64::try_from(added.len()).expect("are few") + 2);
     gaia.stop().await.expect("stops");
 }
