@@ -239,7 +239,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Microseconds. What is longer than 290,000 years counts as none.
+/// Microseconds. A time of more than 290,000 years counts as none.
 fn micros(delta: TimeDelta) -> i64 {
     delta.num_microseconds().unwrap_or_default()
 }

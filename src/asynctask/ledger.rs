@@ -1,4 +1,4 @@
-//! What the recorder of a theme writes, and who is told.
+//! The writes of the recorder of a theme, and the callers and actors that hear of them.
 
 use std::{
     collections::{HashSet, VecDeque},

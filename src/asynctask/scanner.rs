@@ -396,7 +396,7 @@ impl ScannerActor {
         }
     }
 
-    /// Hands those of these tasks to the pool that may run by their keys. Meanwhile scans go on with other methods.
+    /// Hands the tasks to the pool that may run by their keys. Scans go on with other methods at the same time.
     fn settle_keys(
         &mut self,
         mut tasks: Vec<ClaimedTask>,

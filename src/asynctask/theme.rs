@@ -31,7 +31,7 @@ pub(super) struct ThemeContext {
     pub(super) store: Store,
     pub(super) unserved: Unserved,
     pub(super) traces: Traces,
-    /// What is around its runs.
+    /// The layers around its runs.
     pub(super) layers: Layers,
 }
 

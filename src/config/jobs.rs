@@ -57,7 +57,7 @@ impl DeclaredJob {
     }
 }
 
-/// Shows its name alone: headers and secrets of hooks are nobody's business.
+/// Shows its name alone: headers and secrets of hooks do not belong into logs.
 impl fmt::Debug for DeclaredJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("DeclaredJob").field(&self.name()).finish()

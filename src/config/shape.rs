@@ -92,7 +92,7 @@ pub(super) fn slip_in(place: &str) -> Result<Option<String>, ConfigError> {
     Ok(slip(key, &keys(known)).map(|near| format!("the key {place} is left alone; is {near:?} meant?")))
 }
 
-/// Whether a key that is left alone may be meant as one that says which database to open.
+/// Whether a key that is left alone may be a misspelt name of a database to open.
 pub(super) fn names_databases(place: &str) -> bool {
     let (known, key): (&[&str], &str) = match place.split_once('.') {
         Some((_, key)) => (&["Mysql"], key),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::NewJob;
 
-/// Change a job if nobody else has changed its definition: [`Jobs::change_job_if`](super::Jobs::change_job_if).
+/// Change a job if its definition is still the one that the caller has read: [`Jobs::change_job_if`](super::Jobs::change_job_if).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeJobIf {
@@ -12,7 +12,7 @@ pub struct ChangeJobIf {
     pub id: i64,
     /// The version of its definition that the caller has read: [`Job::version`](crate::Job::version).
     pub version: i64,
-    /// What is to be done.
+    /// The change.
     pub change: JobChange,
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Permits {
     pub(super) generation: u64,
     /// Whether the limit is one of all tasks of the method together.
     pub(super) counts: bool,
-    /// Whether the claim is the one whose tasks may have keys that are not settled.
+    /// Whether the tasks of this claim may have keys that are not settled.
     pub(super) has_keys: bool,
     pub(super) left: usize,
     /// How many tasks have got one.

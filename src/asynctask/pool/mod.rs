@@ -83,7 +83,7 @@ pub(super) struct WorkerPool {
     /// How long a run of each method lasts on average.
     mean_durations: MeanDurations,
     gate: Gate,
-    /// The scanner was told that there is no room: ring the wake when there is.
+    /// The pool has told the scanner that there is no room: ring the wake when there is.
     scanner_waits: bool,
     /// The senders of [`StopWork`], who wait for its answer.
     stop_waiters: Vec<oneshot::Sender<()>>,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::run::SingleFlight;
 
-/// Whether such a query is under way, and which runs have ended meanwhile.
+/// Whether such a query is under way, and which runs have ended since it began.
 ///
 /// The database answers with what it saw at some moment of the query. The end of a run may be written between that moment and the arrival
 /// of the answer: in the answer the run is open, although it has ended. Such a run must not begin again.

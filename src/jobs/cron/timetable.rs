@@ -157,7 +157,7 @@ impl Timetable {
             let unclaimed = fires.split_off(most.min(fires.len()));
             let next = unclaimed.first().and_then(Fire::at).or(next_after_due);
             job.next = next;
-            // Fires behind one that has waited wait for its run.
+            // Fires behind a fire that has waited wait for its run.
             match job.waits && next.is_some_and(|next| next <= now) {
                 true => drop(self.waiting.insert(id)),
                 false => self.enqueue(id, next),
