@@ -26,25 +26,23 @@ const QUARTER: i64 = 15 * 60;
 pub(super) async fn check(connections: &Connections<Connector>, now: DateTime<Utc>) -> Result<(), StoreError> {
     let zone = connections.url().zone;
     let mut conn = connections.acquire().await?;
-    let stored = match on_server!(conn, |conn| stored(conn).await)? {
-        Some(stored) => stored,
-        None => {
-            let set = on_server!(conn, |conn| prepared(STORE)
-                .bind::<Text, _>(zone.to_string())
-                .execute(conn)
-                .await);
-            if let Err(refused) = set {
-                // A process that only reads may have no right to write.
-                say!(Debug, "the zone of the database's times is not noted: {refused}");
-            }
-            on_server!(conn, |conn| stored(conn).await)?.unwrap_or_else(|| zone.to_string())
+    let zone_text = zone.to_string();
+    if on_server!(conn, |conn| stored(conn).await)?.is_none() {
+        let set = on_server!(conn, |conn| prepared(STORE)
+            .bind::<Text, _>(&zone_text)
+            .execute(conn)
+            .await);
+        if let Err(refused) = set {
+            // A process that only reads may have no right to write.
+            say!(Debug, "the zone of the database's times is not noted: {refused}");
         }
-    };
-    if stored != zone.to_string() {
+    }
+    let stored = on_server!(conn, |conn| stored(conn).await)?.unwrap_or_else(|| zone_text.clone());
+    if stored != zone_text {
         return Err(StoreError::TimeZone {
             url: connections.url().shown().to_owned(),
             stored,
-            given: zone.to_string(),
+            given: zone_text,
         });
     }
     let newest = on_server!(conn, |conn| newest(conn).await)?;
