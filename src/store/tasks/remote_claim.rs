@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "web")]
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+#[cfg(feature = "web")]
+use crate::store::time::StoredTime;
 use crate::store::{
     lenient::{AnyInt, AnyText, AnyTime, millis, number, time},
     schema::gaia_remote_claims,
-    time::StoredTime,
 };
 
 /// The names of remote workers begin with this, and the name of no node does.
