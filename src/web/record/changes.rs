@@ -189,8 +189,10 @@ async fn stored(call: &Call) -> Result<Option<Job>, Problem> {
     }
 }
 
+/// As it is stored.
 fn definition(call: &Call) -> Option<NewJob> {
-    serde_json::from_slice(&call.body).ok()
+    let job: NewJob = serde_json::from_slice(&call.body).ok()?;
+    Some(job.or_overlap(call.gaia().jobs().rules()))
 }
 
 /// A job as JSON. A whole number is an integer: a definition has seconds as `300.0`, a job as `300`.
