@@ -124,7 +124,8 @@ impl Backend for Mysql {
     }
 
     async fn check_zone(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        time_zone::check(&self.connections, now).await
+        let mut conn = self.single().await?;
+        time_zone::check(&mut conn, self.connections.url(), now).await
     }
 
     fn identity(&self) -> String {

@@ -1,15 +1,18 @@
 //! The zone of the columns of time, as all nodes must have it.
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
-use diesel::sql_types::{Nullable, Text, Timestamp};
+use diesel::{
+    QueryResult,
+    sql_types::{Nullable, Text, Timestamp},
+};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use super::connect::Connector;
 use crate::store::{
     StoreError,
     lenient::{AnyTime, time},
-    server::pool::{Connections, on_server},
+    server::pool::in_time,
     statement::prepared::prepared,
+    url::ServerUrl,
 };
 
 const STORED: &str = "SELECT time_zone FROM gaia_database WHERE number = 1";
@@ -23,46 +26,52 @@ const NEWEST: &str = "SELECT create_time FROM asynctasks ORDER BY id DESC LIMIT 
 const QUARTER: i64 = 15 * 60;
 
 /// An error if this URL names another zone than the first one with which a process has started.
-pub(super) async fn check(connections: &Connections<Connector>, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let zone = connections.url().zone;
-    let mut conn = connections.acquire().await?;
-    let zone_text = zone.to_string();
-    if on_server!(conn, |conn| stored(conn).await)?.is_none() {
-        let set = on_server!(conn, |conn| prepared(STORE)
-            .bind::<Text, _>(&zone_text)
-            .execute(conn)
-            .await);
-        if let Err(refused) = set {
-            // A process that only reads may have no right to write.
-            say!(Debug, "the zone of the database's times is not noted: {refused}");
-        }
-    }
-    let stored = on_server!(conn, |conn| stored(conn).await)?.unwrap_or_else(|| zone_text.clone());
-    if stored != zone_text {
+///
+/// On a connection of a process that starts: if the server is full, the start has waited for it.
+pub(super) async fn check(
+    conn: &mut AsyncMysqlConnection,
+    url: &ServerUrl,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let given = url.zone.to_string();
+    let (stored, newest) = in_time(url.zone, Box::pin(read(conn, &given))).await?;
+    if stored != given {
         return Err(StoreError::TimeZone {
-            url: connections.url().shown().to_owned(),
+            url: url.shown().to_owned(),
             stored,
-            given: zone_text,
+            given,
         });
     }
-    let newest = on_server!(conn, |conn| newest(conn).await)?;
-    if let Some(likely) = newest.and_then(|newest| likely_zone(newest, now, zone)) {
+    if let Some(likely) = newest.and_then(|newest| likely_zone(newest, now, url.zone)) {
         say!(
             Warn,
             "the newest task in the database {} was added in the future: the program that added it may write the times of another zone. \
              Set time_zone={likely} in the URL of every node if that is so",
-            connections.url().shown()
+            url.shown()
         );
     }
     Ok(())
 }
 
-async fn stored(conn: &mut AsyncMysqlConnection) -> diesel::QueryResult<Option<String>> {
+/// The stored zone, which is the given one if none was stored, and the time of the newest task.
+async fn read(conn: &mut AsyncMysqlConnection, given: &str) -> QueryResult<(String, Option<DateTime<Utc>>)> {
+    if stored(conn).await?.is_none() {
+        let set = prepared(STORE).bind::<Text, _>(given).execute(conn).await;
+        if let Err(refused) = set {
+            // A process that only reads may have no right to write.
+            say!(Debug, "the zone of the database's times is not noted: {refused}");
+        }
+    }
+    let stored = stored(conn).await?.unwrap_or_else(|| given.to_owned());
+    Ok((stored, newest(conn).await?))
+}
+
+async fn stored(conn: &mut AsyncMysqlConnection) -> QueryResult<Option<String>> {
     let rows: Vec<String> = prepared(STORED).columns::<Text>().load(conn).await?;
     Ok(rows.into_iter().next())
 }
 
-async fn newest(conn: &mut AsyncMysqlConnection) -> diesel::QueryResult<Option<DateTime<Utc>>> {
+async fn newest(conn: &mut AsyncMysqlConnection) -> QueryResult<Option<DateTime<Utc>>> {
     let rows: Vec<Option<AnyTime>> = prepared(NEWEST).columns::<Nullable<Timestamp>>().load(conn).await?;
     Ok(rows.into_iter().next().and_then(time))
 }
