@@ -14,6 +14,7 @@ mod connections;
 #[cfg(feature = "postgres")]
 mod cut_off;
 #[cfg(feature = "mysql")]
+mod field;
 mod guide;
 mod jobs;
 #[cfg(feature = "postgres")]

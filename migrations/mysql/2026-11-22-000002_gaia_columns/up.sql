@@ -14,7 +14,12 @@
 --   cancel_requested  1 = somebody asked the running task to stop
 --   began             1 = the handler of its last attempt was called
 -- The guide's text columns hold 64 kB and its times whole seconds: both are widened. Themes are told apart by every letter.
+-- Later versions of the Go framework have a priority of their own, with the same meaning.
 -- unless asynctasks.priority
+ALTER TABLE asynctasks
+  ADD COLUMN priority int NOT NULL DEFAULT 0;
+
+-- unless asynctasks.run_at
 ALTER TABLE asynctasks
   MODIFY `system_name` varchar(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT '系统标识',
   MODIFY `arg` mediumtext COMMENT '参数JSON',
@@ -24,7 +29,6 @@ ALTER TABLE asynctasks
   MODIFY `last_run_end_time` datetime(6) DEFAULT NULL COMMENT '最后运行结束时间',
   MODIFY `create_time` datetime(6) DEFAULT CURRENT_TIMESTAMP(6),
   MODIFY `update_time` datetime(6) DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6),
-  ADD COLUMN priority int NOT NULL DEFAULT 0,
   ADD COLUMN run_at datetime(6) DEFAULT NULL,
   ADD COLUMN timeout_ms bigint DEFAULT NULL,
   ADD COLUMN retry_delay_ms bigint DEFAULT NULL,

@@ -43,6 +43,11 @@ ALTER TABLE job_center
 --   cancel_reason    why somebody wants the run to stop
 --   open_job         job_id of an open run, NULL of any other: these servers have no partial indexes
 -- One run for each job and second, whoever claims it: gaia_job_fires.
+-- Later versions of the Go framework have a duration of their own, with the same meaning.
+-- unless job_record.duration_ms
+ALTER TABLE job_record
+  ADD COLUMN duration_ms bigint DEFAULT NULL;
+
 -- unless job_record.open_job
 ALTER TABLE job_record
   MODIFY `args` mediumtext COMMENT '参数',
@@ -55,7 +60,6 @@ ALTER TABLE job_record
   ADD COLUMN previous_at datetime(6) DEFAULT NULL,
   ADD COLUMN started_at datetime(6) DEFAULT NULL,
   ADD COLUMN ended_at datetime(6) DEFAULT NULL,
-  ADD COLUMN duration_ms bigint DEFAULT NULL,
   ADD COLUMN attempt int DEFAULT NULL,
   ADD COLUMN node_id varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   ADD COLUMN log_id varchar(100) DEFAULT NULL,

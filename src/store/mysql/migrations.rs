@@ -8,6 +8,7 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
+use super::adopt;
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
 const MIGRATIONS: [Migration; 26] = [
@@ -117,6 +118,9 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
     let exact = exact_collation(conn).await?;
     let pending = pending(&MIGRATIONS, &applied(conn).await?)?;
     let upgrade = Upgrade::begin(&pending, number(conn, SIZE).await?.unwrap_or(0));
+    if pending.len() == MIGRATIONS.len() {
+        adopt::adopt(conn).await?;
+    }
     for migration in pending {
         for statement in statements(migration.sql) {
             if !is_done(conn, &statement).await? {
@@ -181,12 +185,12 @@ async fn applied(conn: &mut AsyncMysqlConnection) -> QueryResult<Vec<Applied>> {
     }
 }
 
-async fn number(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<Option<i64>> {
+pub(super) async fn number(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<Option<i64>> {
     let row: Number = diesel::sql_query(sql).get_result(conn).await?;
     Ok(row.number)
 }
 
-async fn execute(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<()> {
+pub(super) async fn execute(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<()> {
     diesel::sql_query(sql).execute(conn).await.map(drop)
 }
 

@@ -5,6 +5,7 @@
 //! travels as one JSON text.
 
 mod add;
+mod adopt;
 mod by_hand;
 mod claim;
 mod connect;
