@@ -84,3 +84,48 @@ const ALIVE: &str = concat!(
     nanos!(),
     " - 30000000000 GROUP BY t.system_name"
 );
+
+impl Neighbour {
+    /// Whether workers of Go may be there.
+    pub(super) fn may_be_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the rows of the tasks of `node`, sets back the tasks of these themes that a dead worker of Go has left, and answers which themes
+    /// living workers of Go work on.
+    pub(super) async fn meet(
+        &self,
+        connections: &Connections<Connector>,
+        node: &str,
+        themes: &[String],
+    ) -> Result<Neighbours, StoreError> {
+        let mut conn = connections.acquire().await?;
+        if !self.may_be_there() {
+            if !on_server!(conn, |conn| is_there(conn).await)? {
+                return Ok(Neighbours::default());
+            }
+            self.0.store(true, Ordering::Relaxed);
+        }
+        on_server!(conn, |conn| prepared(KEEP).bind::<Text, _>(node).execute(conn).await)?;
+        let themes = serde_json::Value::from(themes).to_string();
+        let set_back = in_transaction!(conn, |conn| set_back(conn, &themes).await)?;
+        let alive = on_server!(conn, |conn| {
+            prepared(ALIVE).columns::<(Text, BigInt)>().load(conn).await
+        })?;
+        Ok(Neighbours { set_back, alive })
+    }
+}
+
+async fn is_there(conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+    let tables: i64 = prepared(IS_THERE).columns::<BigInt>().get_result(conn).await?;
+    Ok(tables > 0)
+}
+
+async fn set_back(conn: &mut AsyncMysqlConnection, themes: &str) -> QueryResult<Vec<i64>> {
+    let ids: Vec<i64> = prepared(ABANDONED).bind::<Text, _>(themes).columns::<BigInt>().load(conn).await?;
+    if !ids.is_empty() {
+        let list = serde_json::Value::from(&*ids).to_string();
+        prepared(SET_BACK).bind::<Text, _>(list).execute(conn).await?;
+    }
+    Ok(ids)
+}
