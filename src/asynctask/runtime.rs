@@ -223,6 +223,10 @@ impl ThemeRuntime {
         self.completions.tell(std::iter::once(task_id));
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.theme.name()
+    }
+
     pub(super) fn completions(&self) -> &Completions {
         &self.completions
     }

@@ -19,6 +19,9 @@ pub struct JobsConfig {
     pub environment: String,
     /// Name of the time zone for expressions that name no zone. Default: UTC.
     pub time_zone: String,
+    /// The system whose jobs this process sees; see [`JobsOptions::system_name`](crate::JobsOptions::system_name). Default: the jobs that
+    /// have none.
+    pub system_name: String,
     /// `forbid`, `allow`, `replace` or `delay`; see [`JobsOptions::overlap`](crate::JobsOptions::overlap). Default: as
     /// [`NodeConfig::compat`](super::NodeConfig::compat) says, `forbid` without it.
     pub overlap: String,
@@ -41,6 +44,7 @@ impl Default for JobsConfig {
             ban_env_list: Vec::new(),
             environment: String::new(),
             time_zone: String::new(),
+            system_name: String::new(),
             overlap: String::new(),
             run: true,
             keep_logs: None,

@@ -136,6 +136,8 @@ pub struct Task {
     pub unique_key: Option<String>,
     /// See [`NewTask::limit_key`](crate::NewTask::limit_key).
     pub limit_key: Option<String>,
+    /// For whom it works (`tenant_id`), if a program of the Go framework has written that. This crate leaves it as it is.
+    pub tenant_id: Option<String>,
     /// The node that runs it; `None` if no node does.
     pub node: Option<String>,
     /// Whether a caller has asked the running task to stop.
@@ -180,7 +182,7 @@ impl Task {
 }
 
 from_json!(Task {
-    id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, waits_for, unique_key, limit_key, node,
+    id, theme, service, method, name, status, retry_time, max_retry_time, priority, run_at, waits_for, unique_key, limit_key, tenant_id, node,
     cancel_requested, progress, progress_note, last_run_time, last_run_end_time, last_error, log_id, traceparent,
     create_time, update_time,
 } millis { timeout: "timeout_ms", last_run_duration: "last_run_duration" } texts { arg: "args", last_result: "last_result" });

@@ -69,6 +69,8 @@ pub enum DatabaseWork {
     EndLostRuns,
     /// The node looks for tasks that a wrong clock has put off.
     BringBack,
+    /// The node looks after tasks beside workers of the Go framework.
+    MeetNeighbours,
     /// The node compares the rows under its name with its runs.
     CompareRuns,
     /// The node writes the history: how many runs have ended, and how long they took. Until it can, the counts stay in memory.
@@ -95,6 +97,7 @@ impl DatabaseWork {
             Self::LookAfterWorkers => "look_after_workers",
             Self::EndLostRuns => "end_lost_runs",
             Self::BringBack => "bring_back",
+            Self::MeetNeighbours => "meet_neighbours",
             Self::CompareRuns => "compare_runs",
             Self::WriteHistory => "write_history",
         }
@@ -118,6 +121,9 @@ impl DatabaseWork {
             Self::LookAfterWorkers => "cannot look after remote workers",
             Self::EndLostRuns => "cannot end the runs of dead nodes",
             Self::BringBack => "cannot look for tasks that a wrong clock has put off",
+            Self::MeetNeighbours => {
+                "cannot look after tasks beside workers of the Go framework, which may run them a second time"
+            }
             Self::CompareRuns => "cannot compare the rows under it with its runs",
             Self::WriteHistory => "cannot write its part of the history, will try again and again",
         }
@@ -141,6 +147,7 @@ impl DatabaseWork {
             Self::LookAfterWorkers => "looks after remote workers again",
             Self::EndLostRuns => "ends the runs of dead nodes again",
             Self::BringBack => "looks again for tasks that a wrong clock has put off",
+            Self::MeetNeighbours => "looks again after tasks beside workers of the Go framework",
             Self::CompareRuns => "compares the rows under it with its runs again",
             Self::WriteHistory => "writes its part of the history again",
         }

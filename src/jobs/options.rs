@@ -16,6 +16,9 @@ use crate::{
 /// Runs of one process at the same time at most: a guard against a slip of the finger.
 const MOST_RUNS: usize = 100_000;
 
+/// Characters of the name of a system at most.
+const LONGEST_SYSTEM: usize = 64;
+
 /// The variable that names the environment where the configuration does not.
 const ENVIRONMENT: &str = "DeployEnvironment";
 
@@ -44,6 +47,7 @@ pub struct JobsOptions {
     cancel_grace: Option<Duration>,
     environment: Option<String>,
     banned: Option<Vec<String>>,
+    system: Option<String>,
     logs: KeptLogs,
     layers: Layers,
 }
@@ -75,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) cancel_grace: Duration,
     /// The environment of this process, if jobs must not run in it.
     pub(crate) banned: Option<String>,
+    /// The system whose jobs these are.
+    pub(crate) system: String,
     pub(crate) logs: KeptLogs,
     pub(crate) layers: Layers,
 }
@@ -161,6 +167,22 @@ impl JobsOptions {
         }
     }
 
+    /// The system whose jobs this process sees, adds and runs: those whose `system_name` is this one. Names of jobs are unique in a system.
+    /// Default: the configuration's `Jobs.SystemName`, else the jobs that have none, as this crate adds them. Programs of the Go framework write
+    /// their `SystemEnName` there, at most 64 characters: until a process names that system here, no process of this crate runs their jobs.
+    ///
+    /// ```
+    /// use gaia_actors::JobsOptions;
+    ///
+    /// let options = JobsOptions::default().system_name("shop");
+    /// ```
+    pub fn system_name(self, name: impl Into<String>) -> Self {
+        Self {
+            system: Some(name.into()),
+            ..self
+        }
+    }
+
     /// Keeps what the handlers of all jobs log, with each run: see [`logs`](crate::logs). All attempts of a run are one log. Default: lines
     /// are not kept.
     pub fn keep_logs(mut self, keep: KeepLogs) -> Self {
@@ -229,6 +251,13 @@ impl JobsOptions {
             .environment
             .or_else(|| Some(config.environment.clone()).filter(|name| !name.is_empty()))
             .or_else(|| std::env::var(ENVIRONMENT).ok());
+        let system = self.system.unwrap_or_else(|| config.system_name.clone());
+        let is_good = system.chars().count() <= LONGEST_SYSTEM && system.trim() == system && !system.contains('\0');
+        faults.require(is_good, || {
+            format!(
+                "the system of the jobs is {system:?}, expected at most {LONGEST_SYSTEM} characters, without blanks around them"
+            )
+        });
         let banned = self.banned.as_ref().unwrap_or(&config.ban_env_list);
         Settings {
             rules: JobRules {
@@ -241,6 +270,7 @@ impl JobsOptions {
             max_running,
             cancel_grace: self.cancel_grace.unwrap_or(Duration::from_secs(5)),
             banned: environment.filter(|name| is_listed(banned, name)),
+            system,
             logs: self.logs,
             layers: self.layers,
         }

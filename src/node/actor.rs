@@ -12,6 +12,7 @@ use super::{
     NodeInfo, NodeTheme,
     history::write_history,
     info::{methods_column, served_elsewhere},
+    neighbours::{LOOK_AT_NEIGHBOURS, Met},
     remote::{Look, RemoteWatch, SettledClaims},
     requests::{Requests, follow, requests},
     rescue,
@@ -49,11 +50,11 @@ const BEATS_PER_ROUND: i64 = 3;
 
 /// Writes the heartbeat, keeps the lease, rescues the work of dead nodes, and follows requests of other processes.
 pub struct NodeActor {
-    row: NodeRow,
+    pub(super) row: NodeRow,
     lease: NodeLease,
     held: HeldRuns,
-    store: Store,
-    themes: ThemeRuntimes,
+    pub(super) store: Store,
+    pub(super) themes: ThemeRuntimes,
     jobs_slot: JobsSlot,
     registry: Registry,
     beating: SingleFlight,
@@ -67,6 +68,7 @@ pub struct NodeActor {
     settled: SettledClaims,
     set_back: SetBack,
     bringing_back: SingleFlight,
+    pub(super) met: Met,
     rescuing: SingleFlight,
     looks_for_requests: SingleFlight,
     follows_requests: SingleFlight,
@@ -75,7 +77,7 @@ pub struct NodeActor {
     written: Option<Written>,
     tally: Tally,
     writes_history: SingleFlight,
-    said: Said,
+    pub(super) said: Said,
 }
 
 impl std::fmt::Debug for NodeActor {
@@ -147,6 +149,7 @@ impl NodeActor {
             settled: parts.settled,
             set_back: SetBack::default(),
             bringing_back: SingleFlight::default(),
+            met: Met::default(),
             rescuing: SingleFlight::default(),
             looks_for_requests: SingleFlight::default(),
             follows_requests: SingleFlight::default(),
@@ -630,6 +633,10 @@ impl Actor for NodeActor {
         ctx.run_interval(self.lease.length() / BEATS, Self::beat);
         ctx.run_interval(self.lease.length() / (BEATS * 5), Self::look_at_lease);
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
+        if self.store.cluster().may_have_neighbours() {
+            self.look_at_neighbours(ctx);
+            ctx.run_interval(LOOK_AT_NEIGHBOURS, Self::look_at_neighbours);
+        }
         self.drop_old_requests(ctx);
         ctx.run_interval(DROP_REQUESTS, Self::drop_old_requests);
         self.listen(ctx);

@@ -5,6 +5,7 @@ mod history;
 mod info;
 mod locked;
 mod logs;
+mod neighbours;
 mod prune;
 mod remote;
 mod requests;

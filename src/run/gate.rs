@@ -8,6 +8,8 @@ use actix::Message;
 pub(crate) struct Gate {
     /// An operator paused the theme.
     pub(crate) paused: bool,
+    /// Workers of the Go framework run tasks of the theme.
+    pub(crate) shared: bool,
     /// The node has lost its lease and must not start work.
     pub(crate) fenced: bool,
     /// The process takes nothing new, since a stop will follow.
@@ -22,6 +24,8 @@ pub(crate) struct Gate {
 pub(crate) enum GateChange {
     /// An operator paused or resumed the theme.
     Paused(bool),
+    /// Workers of the Go framework run tasks of the theme, or do so no more.
+    Shared(bool),
     /// The node lost or regained its lease.
     Fenced(bool),
     /// The process is about to stop, and takes nothing more.
@@ -30,7 +34,7 @@ pub(crate) enum GateChange {
 
 impl Gate {
     pub(crate) fn is_open(self) -> bool {
-        !(self.paused || self.fenced || self.is_closed_for_good())
+        !(self.paused || self.shared || self.fenced || self.is_closed_for_good())
     }
 
     /// Whether the process stops, or is about to.
@@ -41,6 +45,7 @@ impl Gate {
     pub(crate) fn change(&mut self, change: GateChange) {
         match change {
             GateChange::Paused(paused) => self.paused = paused,
+            GateChange::Shared(shared) => self.shared = shared,
             GateChange::Fenced(fenced) => self.fenced = fenced,
             GateChange::Draining => self.draining = true,
         }

@@ -494,7 +494,8 @@ impl GaiaBuilder {
         // The store works on the control thread, so that it does not depend on the threads of callers.
         let store = control
             .run(Box::pin(open(plan.url, self.clock, plan.migrate)))
-            .await??;
+            .await??
+            .of_system(&plan.jobs.system);
         let defined: Vec<&str> = self.handlers.iter().filter_map(Registration::theme).collect();
         let themes = ThemeRuntimes::new(events.clone(), self.traces.clone(), plan.defaults.rules());
         let jobs_slot = JobsSlot::default();

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use chrono::{DateTime, FixedOffset, Utc};
 
 use super::{
-    StoreError,
+    Neighbours, StoreError,
     tasks::{
         claimed::{Claim, ClaimId, Claimed},
         held::{Addition, NewHeld, Released, release::Ended},
@@ -82,6 +82,12 @@ pub(super) trait Backend: Clone {
     /// Waits until this process has the connections that a node needs, and the database could give one more.
     async fn reserve_connections(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Says to programs of the Go framework on the same tables what this node runs, and answers what they do. Does nothing on a database that
+    /// they do not know.
+    async fn meet_neighbours(&self, _node: String, _themes: Vec<String>) -> Result<Neighbours, StoreError> {
+        Ok(Neighbours::default())
     }
 
     /// Takes due tasks for a node. An idle theme costs one small query, and takes no lock.
@@ -197,6 +203,8 @@ impl ThemesOf {
 pub(super) struct Dialect {
     /// What the database is called in texts for people.
     pub(super) product: &'static str,
+    /// Whether programs of the Go framework know the database.
+    pub(super) has_neighbours: bool,
     /// Whether the database is a server. Then its clock may differ from that of this process, and other sessions lock single rows.
     /// (SQLite runs in this process and has one lock for the whole file.)
     pub(super) is_server: bool,
@@ -247,7 +255,7 @@ pub(super) struct Dialect {
     pub(super) is_open_of: fn(i64) -> String,
     /// The text that the column `scheduled_by` gets: expression and time zone. `cron_expr || '|' || COALESCE(time_zone, '')`.
     pub(super) schedule: &'static str,
-    /// The query for the number of all enabled schedules and a hash of them. `None`, for SQLite: this process reads the rows and hashes them,
+    /// The query for the number of the enabled schedules of a system and a hash of them. `None`, for SQLite: this process reads the rows and hashes them,
     /// since SQLite runs in this process.
     pub(super) hashed_schedules: Option<&'static str>,
 }
@@ -267,18 +275,19 @@ pub(super) fn is_open_of(job_id: i64) -> String {
     format!("job_id = {job_id} AND {IS_OPEN}")
 }
 
-/// The query for the number of all enabled schedules and a hash of them. `$hash`: the server's function for the hash of one schedule;
-/// `$integer`: the type to which the sum of the hashes is cast.
+/// The query for the number of the enabled schedules of a system and a hash of them. `$hash`: the server's function for the hash of one
+/// schedule; `$integer`: the type to which the sum of the hashes is cast; `$system`: the parameter for the name of the system.
 #[cfg(feature = "_server")]
 macro_rules! hashed_schedules {
-    ($hash:literal, $integer:literal) => {
+    ($hash:literal, $integer:literal, $system:literal) => {
         concat!(
             "SELECT COUNT(*) AS jobs, CAST(COALESCE(SUM(",
             $hash,
             "(CONCAT(id, '|', cron_expr, '|', COALESCE(time_zone, '-'), '|', COALESCE(misfire_policy, '-'), '|', \
              COALESCE(misfire_grace, -1)))), 0) AS ",
             $integer,
-            ") AS hash FROM job_center WHERE enabled <> 0"
+            ") AS hash FROM job_center WHERE enabled <> 0 AND system_name = ",
+            $system
         )
     };
 }

@@ -84,6 +84,8 @@ pub struct Store {
     ends: EndSignal,
     /// Transactions that met others and were done again.
     conflicts: Arc<AtomicU64>,
+    /// The system whose jobs this process sees: see [`JobsOptions::system_name`](crate::JobsOptions::system_name).
+    system: Arc<str>,
     /// The name of the database, once it is read.
     database_name: Arc<OnceLock<Arc<str>>>,
 }
@@ -147,10 +149,19 @@ impl Store {
             long_args: LongArgs::default(),
             ends: EndSignal::default(),
             conflicts: Arc::default(),
+            system: Arc::default(),
             database_name: Arc::default(),
         };
         store.cluster().follow_clock().await?;
         Ok(store)
+    }
+
+    /// The same database, with the jobs of this system.
+    pub(crate) fn of_system(self, name: &str) -> Self {
+        Self {
+            system: name.into(),
+            ..self
+        }
     }
 
     /// Brings the tables to this version. Safe to call from many processes at once, and on a database that already holds

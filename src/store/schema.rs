@@ -34,6 +34,7 @@ diesel::table! {
         queued -> Integer,
         traceparent -> Nullable<Text>,
         limit_key -> Nullable<Text>,
+        tenant_id -> Text,
     }
 }
 
@@ -380,6 +381,10 @@ diesel::table! {
         scheduled_by -> Nullable<Text>,
         unique_name -> Nullable<Text>,
         version -> BigInt,
+        system_name -> Text,
+        lease_owner -> Text,
+        lease_expire_at -> Nullable<Timestamp>,
+        last_heartbeat_time -> Nullable<Timestamp>,
     }
 }
 
@@ -408,6 +413,7 @@ diesel::table! {
         node_id -> Nullable<Text>,
         log_id -> Nullable<Text>,
         cancel_reason -> Nullable<Text>,
+        system_name -> Text,
     }
 }
 

@@ -130,23 +130,41 @@ async fn tables_of_later_versions_are_adopted_and_go_on_taking_their_inserts() {
     let client = database.builder().migrate(false).start().await.expect("starts");
     let demo = client.scheduler(THEME).expect("is a theme");
     let adopted = ended(&demo, 1).await;
-    assert_eq!((adopted.status, adopted.name.as_str()), (TaskStatus::Success, "创建订单"));
-    assert_eq!((adopted.last_result.as_deref(), adopted.priority), (Some("{\"order\":1}"), 5));
-    assert_eq!(database.number("SELECT COUNT(*) FROM asynctasks WHERE tenant_id = 'acme' AND id = 1"), 1);
+    assert_eq!(
+        (adopted.status, adopted.name.as_str()),
+        (TaskStatus::Success, "创建订单")
+    );
+    assert_eq!(
+        (adopted.last_result.as_deref(), adopted.priority),
+        (Some("{\"order\":1}"), 5)
+    );
+    assert_eq!(
+        database.number("SELECT COUNT(*) FROM asynctasks WHERE tenant_id = 'acme' AND id = 1"),
+        1
+    );
 
     database.execute(GO_INSERT);
     let from_go = ended(&demo, 3).await;
-    assert_eq!((from_go.status, from_go.last_result.as_deref()), (TaskStatus::Success, Some("{\"a\":\"b\"}")));
+    assert_eq!(
+        (from_go.status, from_go.last_result.as_deref()),
+        (TaskStatus::Success, Some("{\"a\":\"b\"}"))
+    );
 
     // What is longer than the columns were, and has letters that they lacked.
     let wide = NewTask::new("Demo", "Echo").name("🚀".repeat(255)).args(&"🚀");
     let wide = demo.add_task(wide).await.expect("is added").id;
     let wide = ended(&demo, wide).await;
-    assert_eq!((wide.name, wide.last_result.as_deref()), ("🚀".repeat(255), Some("\"🚀\"")));
+    assert_eq!(
+        (wide.name, wide.last_result.as_deref()),
+        ("🚀".repeat(255), Some("\"🚀\""))
+    );
 
     // History is as it was.
     let ended = demo.get_task_detail(2).await.expect("is there");
-    assert_eq!((ended.status, ended.last_error.as_deref()), (TaskStatus::Failed, Some("it was so")));
+    assert_eq!(
+        (ended.status, ended.last_error.as_deref()),
+        (TaskStatus::Failed, Some("it was so"))
+    );
     let untouched = "SELECT COUNT(*) FROM asynctask_exec_row WHERE task_id = 2 AND last_run_time = '2026-11-01 08:00:00.125' \
                      AND last_run_duration = 250 AND log_id = 'go-log-1'";
     assert_eq!(database.number(untouched), 1);
@@ -163,7 +181,10 @@ async fn a_text_that_is_too_long_is_refused_before_the_first_change() {
     database.execute("UPDATE asynctasks SET arg = REPEAT('x', 16777216) WHERE id = 2");
     let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
     let text = refusal(store.migrate().await);
-    assert!(text.contains("the row 2 of asynctasks has a text of more than 16 MB"), "{text}");
+    assert!(
+        text.contains("the row 2 of asynctasks has a text of more than 16 MB"),
+        "{text}"
+    );
     let changed = "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND character_set_name = 'utf8mb4' \
                    AND table_name = 'asynctasks'";
     assert_eq!(database.number(changed), 0);

@@ -7,7 +7,7 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelpe
 use super::{
     fires::{Fire, FireClaim, Fired, REPLACED},
     plan::{Plan, Seen, TakenRow, far_ahead, fire_of, is_ours},
-    rows::JobRow,
+    rows::{JobRow, LEASE, lease_owner},
 };
 use crate::{
     domain::RunStatus,
@@ -169,6 +169,9 @@ macro_rules! update_jobs {
                 .set((
                     job_center::run_status.eq(RunStatus::Running.as_str()),
                     job_center::last_run_time.eq(StoredTime::from($claim.now)),
+                    job_center::lease_owner.eq(lease_owner(&$claim.node)),
+                    job_center::lease_expire_at.eq(StoredTime::from($claim.now + LEASE)),
+                    job_center::last_heartbeat_time.eq(StoredTime::from($claim.now)),
                     job_center::update_time.eq(job_center::update_time),
                 ))
                 .execute($conn)$($wait)*?;

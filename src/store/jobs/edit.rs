@@ -70,7 +70,7 @@ impl JobStore<'_> {
         }
         let mut conn = self.db.write().await?;
         let id = on_backend!(conn, |conn| {
-            job_center::table
+            self.mine()
                 .filter(job_center::unique_name.eq(&name))
                 .select(job_center::id)
                 .first(conn)
@@ -128,7 +128,7 @@ impl JobStore<'_> {
         let row = DefinedRow::new(job, StoredTime::from(self.clock().now()));
         let mut conn = self.db.write().await?;
         Ok(on_backend!(conn, |conn| {
-            diesel::update(job_center::table.filter(job_center::id.eq(id)))
+            diesel::update(self.mine().filter(job_center::id.eq(id)))
                 .filter(is_version!(version))
                 .set((
                     &row,
@@ -145,7 +145,7 @@ impl JobStore<'_> {
     pub(crate) async fn remove(&self, id: i64, version: Option<i64>) -> Result<EditJob, StoreError> {
         let mut conn = self.db.write().await?;
         let removed = on_backend!(conn, |conn| {
-            diesel::delete(job_center::table.filter(job_center::id.eq(id)))
+            diesel::delete(self.mine().filter(job_center::id.eq(id)))
                 .filter(is_version!(version))
                 .execute(conn)
                 .await
@@ -169,7 +169,7 @@ impl JobStore<'_> {
         let mut conn = self.db.write().await?;
         let changed = on_backend!(conn, |conn| {
             let is_off = job_center::enabled.is_null().or(job_center::enabled.eq(0));
-            let job = job_center::table.filter(job_center::id.eq(id));
+            let job = self.mine().filter(job_center::id.eq(id));
             diesel::update(job.filter(is_off.eq(enabled)))
                 .filter(is_version!(version))
                 .set((
@@ -200,6 +200,7 @@ impl JobStore<'_> {
                 .values((
                     row.clone(),
                     job_center::unique_name.eq(&row.job_name),
+                    job_center::system_name.eq(&*self.system),
                     job_center::hook_secret.eq(&secret),
                     job_center::create_time.eq(now),
                 ))
@@ -214,7 +215,7 @@ impl JobStore<'_> {
     pub(crate) async fn named(&self, name: &str) -> Result<Option<i64>, StoreError> {
         let mut conn = self.db.look().await?;
         let id: Option<i64> = on_backend!(conn, |conn| {
-            job_center::table
+            self.mine()
                 .filter(job_center::job_name.eq(name))
                 .select(job_center::id)
                 .first(conn)
@@ -229,7 +230,8 @@ impl JobStore<'_> {
         let except = except.unwrap_or(0);
         let mut conn = self.db.write().await?;
         on_backend!(conn, |conn| {
-            let left_behind = job_center::table
+            let left_behind = self
+                .mine()
                 .filter(job_center::unique_name.eq(name))
                 .filter(job_center::job_name.ne(name));
             diesel::update(left_behind)
@@ -238,7 +240,7 @@ impl JobStore<'_> {
                 .await
         })?;
         let holder: Option<i64> = on_backend!(conn, |conn| {
-            job_center::table
+            self.mine()
                 .filter(job_center::job_name.eq(name))
                 .filter(job_center::id.ne(except))
                 .select(job_center::id)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, TextExpressionMethods};
+
+use super::rows::LEASES_OF_NODES;
 
 use crate::{
     domain::{Form, RunFlag, RunStatus, Texts},
@@ -95,10 +97,11 @@ pub(super) struct Ending {
     /// Indexes of the ends, sorted by run id.
     order: Vec<usize>,
     jobs: Vec<i64>,
+    now: StoredTime,
 }
 
 impl Ending {
-    pub(super) fn new(writes: Arc<JobWrites>) -> Self {
+    pub(super) fn new(writes: Arc<JobWrites>, now: DateTime<Utc>) -> Self {
         let ends = &writes.ends;
         let mut order: Vec<usize> = (0..ends.len()).collect();
         order.sort_unstable_by_key(|at| ends[*at].run.id);
@@ -112,7 +115,12 @@ impl Ending {
         };
         jobs.sort_unstable();
         jobs.dedup();
-        Self { writes, order, jobs }
+        Self {
+            writes,
+            order,
+            jobs,
+            now: now.into(),
+        }
     }
 
     fn ends(&self) -> impl Iterator<Item = &RunEnd> {
@@ -163,9 +171,15 @@ macro_rules! end_runs {
             .select(job_record::job_id)
             .load($conn)$($wait)*?;
         let idle = locked.iter().filter(|id| !busy.contains(&Some(AnyInt::Is(**id))));
-        diesel::update(job_center::table.filter(job_center::id.eq_any(idle)))
+        // If another program has taken the job over, its status is that program's.
+        let is_free = job_center::lease_owner
+            .like(LEASES_OF_NODES)
+            .or(job_center::lease_expire_at.is_null())
+            .or(job_center::lease_expire_at.lt($ending.now));
+        diesel::update(job_center::table.filter(job_center::id.eq_any(idle)).filter(is_free))
             .set((
                 job_center::run_status.eq(RunStatus::Waiting.as_str()),
+                job_center::lease_expire_at.eq(None::<StoredTime>),
                 job_center::update_time.eq(job_center::update_time),
             ))
             .execute($conn)$($wait)*?;

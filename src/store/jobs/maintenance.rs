@@ -16,7 +16,10 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use super::{JobWrites, JobsWritten};
+use super::{
+    JobWrites, JobsWritten,
+    rows::{LEASE, LEASES_OF_NODES},
+};
 use crate::{
     domain::RunStatus,
     store::{
@@ -29,7 +32,7 @@ use crate::{
     },
 };
 
-/// The number of all enabled schedules and a hash of them. It changes whenever a schedule changes, by a caller or by plain SQL.
+/// The number of the enabled schedules of a system and a hash of them. It changes whenever a schedule changes, by a caller or by plain SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub(crate) struct Fingerprint {
     #[diesel(sql_type = BigInt)]
@@ -66,7 +69,7 @@ const SCHEDULE_PAGE: &str = "SELECT COUNT(*) AS jobs, MAX(id) AS last, \
      COALESCE(group_concat(id || '|' || cron_expr || '|' || COALESCE(time_zone, '-') || '|' || \
        COALESCE(misfire_policy, '-') || '|' || COALESCE(misfire_grace, -1)), '') AS schedules \
      FROM (SELECT id, cron_expr, time_zone, misfire_policy, misfire_grace FROM job_center \
-       WHERE id > ? AND enabled <> 0 ORDER BY id LIMIT 10000)";
+       WHERE id > ? AND enabled <> 0 AND system_name = ? ORDER BY id LIMIT 10000)";
 
 #[derive(QueryableByName)]
 struct SchedulePage {
@@ -84,7 +87,7 @@ impl JobStore<'_> {
         sql(self.db.dialect().is_open)
     }
 
-    /// The fingerprint of all enabled schedules. A server computes it; on SQLite, which runs in this process, this process does.
+    /// The fingerprint of the enabled schedules of this system. A server computes it; on SQLite, which runs in this process, this process does.
     pub(crate) async fn fingerprint(&self) -> Result<Fingerprint, StoreError> {
         match self.db.dialect().hashed_schedules {
             Some(query) => self.fingerprint_by(query).await,
@@ -95,7 +98,10 @@ impl JobStore<'_> {
     async fn fingerprint_by(&self, query: &str) -> Result<Fingerprint, StoreError> {
         let mut conn = self.db.read().await?;
         Ok(on_backend!(conn, |conn| {
-            diesel::sql_query(query).get_result(conn).await
+            diesel::sql_query(query)
+                .bind::<Text, _>(&*self.system)
+                .get_result(conn)
+                .await
         })?)
     }
 
@@ -104,7 +110,9 @@ impl JobStore<'_> {
         loop {
             let mut conn = self.db.read().await?;
             let page: SchedulePage = on_backend!(conn, |conn| {
-                let page = diesel::sql_query(SCHEDULE_PAGE).bind::<BigInt, _>(last);
+                let page = diesel::sql_query(SCHEDULE_PAGE)
+                    .bind::<BigInt, _>(last)
+                    .bind::<Text, _>(&*self.system);
                 page.get_result(conn).await
             })?;
             let Some(end) = page.last else { break };
@@ -142,7 +150,7 @@ impl JobStore<'_> {
         let end = || async {
             let mut conn = self.db.write().await?;
             let ids: Vec<i64> = on_backend!(conn, |conn| {
-                job_center::table
+                self.mine()
                     .filter(job_center::enabled.is_null().or(job_center::enabled.eq(0)))
                     .filter(job_center::scheduled_from.is_not_null())
                     .order(job_center::id)
@@ -167,8 +175,9 @@ impl JobStore<'_> {
         self.retrying(end).await
     }
 
-    /// Sets the status of jobs to Waiting that are marked as running although none of their runs is open. A killed process of another framework
-    /// leaves such jobs, and so does an end that was written while another session had locked the job.
+    /// Renews the leases of jobs whose runs are open. Sets the status of jobs to Waiting that are marked as running although none of their runs is
+    /// open and no other program holds them. A killed process of another framework leaves such jobs, and so does an end that was written while
+    /// another session had locked the job.
     pub(crate) async fn settle_jobs(&self) -> Result<(), StoreError> {
         let open = self.open_runs();
         let mut conn = self.db.read().await?;
@@ -193,15 +202,35 @@ impl JobStore<'_> {
         .into_iter()
         .collect();
         drop(conn);
-        let idle: Vec<i64> = running
+        let (busy, idle): (Vec<i64>, Vec<i64>) = running
             .into_iter()
-            .filter(|id| !busy.contains(&Some(AnyInt::Is(*id))))
-            .collect();
+            .partition(|id| busy.contains(&Some(AnyInt::Is(*id))));
+        self.renew_leases(&busy).await?;
         for ids in idle.chunks(500) {
             match self.settle(ids).await {
                 Err(error) if error.is_refusal() => self.settle_one_by_one(ids).await?,
                 settled => drop(settled?),
             }
+        }
+        Ok(())
+    }
+
+    /// Says to programs of the Go framework that nodes still run these jobs.
+    async fn renew_leases(&self, ids: &[i64]) -> Result<(), StoreError> {
+        let now = self.clock().now();
+        for ids in ids.chunks(500) {
+            let mut conn = self.db.write().await?;
+            on_backend!(conn, |conn| {
+                diesel::update(job_center::table.filter(job_center::id.eq_any(ids)))
+                    .filter(job_center::lease_owner.like(LEASES_OF_NODES))
+                    .set((
+                        job_center::lease_expire_at.eq(StoredTime::from(now + LEASE)),
+                        job_center::last_heartbeat_time.eq(StoredTime::from(now)),
+                        job_center::update_time.eq(job_center::update_time),
+                    ))
+                    .execute(conn)
+                    .await
+            })?;
         }
         Ok(())
     }
@@ -264,6 +293,12 @@ impl JobStore<'_> {
                     gaia_requests::table
                         .filter(gaia_requests::open_for.eq(""))
                         .filter(gaia_requests::created_at.between(after, before))
+                        .filter(diesel::dsl::not(diesel::dsl::exists(
+                            job_center::table
+                                .filter(job_center::id.nullable().eq(gaia_requests::job_id))
+                                .filter(job_center::system_name.ne(&*self.system))
+                                .select(job_center::id),
+                        )))
                         .select((
                             (
                                 gaia_requests::id,

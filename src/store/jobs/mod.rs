@@ -44,7 +44,7 @@ impl JobStore<'_> {
     /// Writes ends of runs, all in one transaction. The end of a run that another node has ended changes nothing. Jobs without an open run get
     /// the status Waiting.
     pub(crate) async fn end_runs(&self, writes: Arc<JobWrites>) -> Result<JobsWritten, StoreError> {
-        let ending = Arc::new(Ending::new(writes));
+        let ending = Arc::new(Ending::new(writes, self.clock().now()));
         let end = || async { self.end_once(&ending).await };
         self.retrying_unless_locked(end).await
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{
     fires::{ClaimedRun, Fire, FireClaim, FireKind, Fired},
@@ -150,6 +150,13 @@ impl Seen {
             })),
             Some(_) => Some(Planned::Taken),
             // A missed fire is not claimed if a later second was claimed already: that one runs instead.
+            None if self
+                .jobs
+                .get(&job_id)
+                .is_some_and(|job| job.has_run_elsewhere(at.utc())) =>
+            {
+                Some(Planned::Taken)
+            }
             None => {
                 let last = self.last.get(&job_id);
                 (fire.is_missed() && last.is_some_and(|last| *last >= at)).then_some(Planned::Taken)
@@ -216,10 +223,17 @@ impl Plan {
         };
         let open = seen.open.get(&job.id).map_or(&[][..], Vec::as_slice);
         let overlap = job.overlap(claim.overlap);
-        let is_under_way = !open.is_empty() || self.begun.contains(&job.id);
-        let decision = match &fire.kind {
-            FireKind::Scheduled { .. } if overlap == OverlapPolicy::Delay && is_under_way => return Planned::Waits,
-            FireKind::Scheduled { skip: Some(why), .. } => Decision::Skip(why.clone()),
+        let held = job.held_by_another(claim.now);
+        let is_under_way = !open.is_empty() || self.begun.contains(&job.id) || held.is_some();
+        let decision = match (&fire.kind, held) {
+            (FireKind::Scheduled { .. }, _) if overlap == OverlapPolicy::Delay && is_under_way => {
+                return Planned::Waits;
+            }
+            (FireKind::Scheduled { skip: Some(why), .. }, _) => Decision::Skip(why.clone()),
+            (_, Some((owner, until))) => Decision::Skip(format!(
+                "skipped: another program, {owner}, runs the job, and holds it until {} if it says nothing further",
+                until.to_rfc3339_opts(SecondsFormat::Secs, true)
+            )),
             _ => decide(overlap, open),
         };
         let mut run = new_run(claim, job, fire.scheduled_at());
@@ -333,6 +347,7 @@ fn new_run(claim: &FireClaim, job: &JobRow, at: Option<StoredTime>) -> NewRun {
         ended_at: None,
         node_id: Some(claim.node.clone()),
         log_id: Some(uuid::Uuid::now_v7().simple().to_string()),
+        system_name: job.system_name.0.clone(),
     }
 }
 

@@ -69,6 +69,9 @@ macro_rules! job_columns {
             job_center::hook_secret,
             job_center::scheduled_from,
             job_center::version,
+            job_center::system_name,
+            job_center::lease_owner,
+            job_center::lease_expire_at,
         )
     };
 }
@@ -80,8 +83,8 @@ fn listed(rows: Vec<ListedRun>) -> Vec<JobRecord> {
 
 /// The query of a list, boxed, for the database that compiles it.
 macro_rules! listed {
-    ($list:expr) => {{
-        let mut query = job_center::table.into_boxed();
+    ($store:ident, $list:expr) => {{
+        let mut query = $store.mine().into_boxed();
         if let Some(job_type) = $list.job_type {
             query = query.filter(job_center::job_type.eq(job_type.as_str()));
         }
@@ -98,11 +101,16 @@ macro_rules! listed {
 }
 
 impl JobStore<'_> {
+    /// The jobs of the system of this process.
+    pub(super) fn mine(&self) -> dsl::Filter<job_center::table, dsl::Eq<job_center::system_name, &str>> {
+        job_center::table.filter(job_center::system_name.eq(&*self.system))
+    }
+
     /// The methods of one service that jobs call, at most `most` of them.
     pub(crate) async fn methods_of(&self, service: &str, most: i64) -> Result<Vec<String>, StoreError> {
         let mut conn = self.db.read_as(ReadKind::List).await?;
         let methods: Vec<Option<AnyText>> = on_backend!(conn, |conn| {
-            job_center::table
+            self.mine()
                 .filter(job_center::service_name.eq(service))
                 .filter(job_center::service_method.is_not_null())
                 .select(job_center::service_method)
@@ -117,7 +125,7 @@ impl JobStore<'_> {
     pub(crate) async fn get(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
         let mut conn = self.db.read_as(ReadKind::Detail).await?;
         Ok(on_backend!(conn, |conn| {
-            job_center::table
+            self.mine()
                 .filter(job_center::id.eq(id))
                 .select(JobRow::as_select())
                 .first(conn)
@@ -128,10 +136,10 @@ impl JobStore<'_> {
 
     pub(crate) async fn list(&self, list: &ListJobs) -> Result<Page<JobRow>, StoreError> {
         let mut conn = self.db.read_as(ReadKind::List).await?;
-        let total: i64 = on_backend!(conn, |conn| listed!(list).count().get_result(conn).await)?;
+        let total: i64 = on_backend!(conn, |conn| listed!(self, list).count().get_result(conn).await)?;
         let cut = Cut::of(list.page);
         let rows: Vec<JobRow> = on_backend!(conn, |conn| {
-            listed!(list)
+            listed!(self, list)
                 .order(job_center::id.desc())
                 .limit(i64::from(list.page.page_size))
                 .offset(list.page.offset())
@@ -148,7 +156,7 @@ impl JobStore<'_> {
         let cut = Cut::of(PageRequest::new(1, find.limit));
         let mut conn = self.db.look().await?;
         Ok(on_backend!(conn, |conn| {
-            listed!(find)
+            listed!(self, find)
                 .filter(job_center::id.lt(before))
                 .order(job_center::id.desc())
                 .limit(i64::from(find.limit))
@@ -175,6 +183,7 @@ impl JobStore<'_> {
             let mut ids: Vec<i64> = on_backend!(conn, |conn| {
                 job_record::table
                     .filter(sql::<Bool>(&open))
+                    .filter(job_record::system_name.eq(&*self.system))
                     .select(job_record::id)
                     .load(conn)
                     .await
@@ -206,6 +215,7 @@ impl JobStore<'_> {
                 );
             }
             query
+                .filter(job_record::system_name.eq(&*self.system))
                 .filter(job_record::id.lt(before))
                 .order(job_record::id.desc())
                 .limit(i64::from(find.limit))
@@ -247,7 +257,7 @@ impl JobStore<'_> {
     pub(crate) async fn schedules(&self, after: i64, limit: i64) -> Result<Vec<ScheduleRow>, StoreError> {
         let mut conn = self.db.read().await?;
         Ok(on_backend!(conn, |conn| {
-            job_center::table
+            self.mine()
                 .filter(job_center::id.gt(after))
                 .filter(job_center::enabled.ne(0))
                 .order(job_center::id)
@@ -262,7 +272,7 @@ impl JobStore<'_> {
     pub(crate) async fn schedule(&self, id: i64) -> Result<Option<ScheduleRow>, StoreError> {
         let mut conn = self.db.read().await?;
         Ok(on_backend!(conn, |conn| {
-            job_center::table
+            self.mine()
                 .filter(job_center::id.eq(id))
                 .filter(job_center::enabled.ne(0))
                 .select(ScheduleRow::as_select())
@@ -307,16 +317,11 @@ impl JobStore<'_> {
     pub(crate) async fn running(&self) -> Result<Vec<JobRecord>, StoreError> {
         let open = self.open_runs();
         let mut conn = self.db.read_as(ReadKind::List).await?;
-        let count: i64 = on_backend!(conn, |conn| {
-            job_record::table.filter(open.clone()).count().get_result(conn).await
-        })?;
+        let mine = || job_record::table.filter(job_record::system_name.eq(&*self.system));
+        let count: i64 = on_backend!(conn, |conn| mine().filter(open.clone()).count().get_result(conn).await)?;
         let cut = Cut::of(PageRequest::new(1, u32::try_from(count).unwrap_or(u32::MAX)));
         let rows: Vec<ListedRun> = on_backend!(conn, |conn| {
-            job_record::table
-                .filter(open.clone())
-                .select(run_columns!(cut))
-                .load(conn)
-                .await
+            mine().filter(open.clone()).select(run_columns!(cut)).load(conn).await
         })?;
         // Sorted here: to return them sorted, SQLite would read all records by their ids.
         let mut runs = listed(rows);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 
 use crate::{
@@ -47,6 +47,9 @@ pub(crate) struct JobRow {
     hook_secret: Option<AnyText>,
     pub(super) scheduled_from: Option<AnyTime>,
     pub(crate) version: AnyInt,
+    pub(super) system_name: AnyText,
+    lease_owner: AnyText,
+    lease_expire_at: Option<AnyTime>,
 }
 
 impl JobRow {
@@ -68,6 +71,18 @@ impl JobRow {
     pub(crate) fn is_running(&self) -> bool {
         let status = self.run_status.as_ref();
         status.is_some_and(|status| status.0 == RunStatus::Running.as_str())
+    }
+
+    /// The process of another program that runs the job now, and until when it holds the job.
+    pub(super) fn held_by_another(&self, now: DateTime<Utc>) -> Option<(&str, DateTime<Utc>)> {
+        let until = time(self.lease_expire_at).filter(|until| *until > now)?;
+        let owner = self.lease_owner.0.as_str();
+        (self.is_running() && !owner.is_empty() && !is_of_this_crate(owner)).then_some((owner, until))
+    }
+
+    /// Whether another program has begun a run at this second or after it. Nodes find their own runs by their records.
+    pub(super) fn has_run_elsewhere(&self, at: DateTime<Utc>) -> bool {
+        !is_of_this_crate(&self.lease_owner.0) && time(self.last_run_time).is_some_and(|last| last >= at)
     }
 
     /// What happens if the job is due while a run of it is open. An unknown policy counts as `Forbid`; the run then fails and says that the
@@ -197,6 +212,24 @@ impl JobRow {
         }
     }
 }
+
+/// How the column `lease_owner` names nodes.
+const NODE: &str = "gaia:";
+
+/// The owner of the lease of a job that a node runs.
+pub(super) fn lease_owner(node: &str) -> String {
+    format!("{NODE}{node}")
+}
+
+fn is_of_this_crate(owner: &str) -> bool {
+    owner.starts_with(NODE)
+}
+
+/// The leases that nodes hold.
+pub(super) const LEASES_OF_NODES: &str = "gaia:%";
+
+/// How long a node holds a job for programs of the Go framework. It is renewed every 30 s.
+pub(super) const LEASE: TimeDelta = TimeDelta::seconds(90);
 
 /// The column, or an error if it holds something that is no whole number.
 fn known(name: &str, column: Option<AnyInt>) -> Result<Option<AnyInt>, InvalidInput> {
@@ -411,4 +444,5 @@ pub(super) struct NewRun {
     pub(super) ended_at: Option<StoredTime>,
     pub(super) node_id: Option<String>,
     pub(super) log_id: Option<String>,
+    pub(super) system_name: String,
 }

@@ -33,15 +33,30 @@ struct Column {
 }
 
 const fn text(name: &'static str, characters: i64, definition: &'static str) -> Column {
-    Column { name, kind: Kind::Characters(characters), definition, may_be_null: false }
+    Column {
+        name,
+        kind: Kind::Characters(characters),
+        definition,
+        may_be_null: false,
+    }
 }
 
 const fn optional(name: &'static str, kind: Kind, definition: &'static str) -> Column {
-    Column { name, kind, definition, may_be_null: true }
+    Column {
+        name,
+        kind,
+        definition,
+        may_be_null: true,
+    }
 }
 
 const fn long(name: &'static str, definition: &'static str) -> Column {
-    Column { name, kind: Kind::Long, definition, may_be_null: false }
+    Column {
+        name,
+        kind: Kind::Long,
+        definition,
+        may_be_null: false,
+    }
 }
 
 /// The columns that the migrations take as they are. Those that a migration defines anew may be as they like.
@@ -49,16 +64,32 @@ const COLUMNS: [(&str, &[Column]); 4] = [
     (
         "asynctasks",
         &[
-            text("task_name", 255, "varchar(255) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT '任务名'"),
-            text("log_id", 100, "varchar(100) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '日志追踪ID'"),
+            text(
+                "task_name",
+                255,
+                "varchar(255) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT '任务名'",
+            ),
+            text(
+                "log_id",
+                100,
+                "varchar(100) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '日志追踪ID'",
+            ),
             long("last_run_duration", "bigint DEFAULT '0' COMMENT '执行耗时(ms)'"),
         ],
     ),
     (
         "asynctask_exec_row",
         &[
-            text("task_status", 50, "varchar(50) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '任务状态'"),
-            text("log_id", 100, "varchar(128) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '日志追踪ID'"),
+            text(
+                "task_status",
+                50,
+                "varchar(50) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '任务状态'",
+            ),
+            text(
+                "log_id",
+                100,
+                "varchar(128) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '日志追踪ID'",
+            ),
             long("last_run_duration", "bigint DEFAULT '0' COMMENT '执行耗时(ms)'"),
             // NULL in the rows that are there: when they were written is not known.
             optional("create_time", Kind::Time, "datetime(6) DEFAULT NULL"),
@@ -68,22 +99,62 @@ const COLUMNS: [(&str, &[Column]); 4] = [
         "job_center",
         &[
             long("id", "bigint NOT NULL AUTO_INCREMENT"),
-            text("cron_expr", 100, "varchar(100) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT 'Cron表达式'"),
-            optional("hook_url", Kind::Characters(500), "varchar(512) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT 'Hook URL（cron_hook类型）'"),
-            optional("service_name", Kind::Characters(255), "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '服务名（cron_job类型）'"),
-            optional("service_method", Kind::Characters(255), "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '方法名（cron_job类型）'"),
+            text(
+                "cron_expr",
+                100,
+                "varchar(100) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT 'Cron表达式'",
+            ),
+            optional(
+                "hook_url",
+                Kind::Characters(500),
+                "varchar(512) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT 'Hook URL（cron_hook类型）'",
+            ),
+            optional(
+                "service_name",
+                Kind::Characters(255),
+                "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '服务名（cron_job类型）'",
+            ),
+            optional(
+                "service_method",
+                Kind::Characters(255),
+                "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '方法名（cron_job类型）'",
+            ),
         ],
     ),
     (
         "job_record",
         &[
             long("id", "bigint NOT NULL AUTO_INCREMENT"),
-            text("job_name", 255, "varchar(255) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT '任务名称'"),
-            text("cron_expr", 100, "varchar(100) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT 'Cron表达式'"),
-            optional("hook_url", Kind::Characters(500), "varchar(512) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT 'Hook URL'"),
-            optional("service_name", Kind::Characters(255), "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '服务名'"),
-            optional("service_method", Kind::Characters(255), "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '方法名'"),
-            optional("job_result_flag", Kind::Characters(32), "varchar(50) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '执行结果标记: success/failed'"),
+            text(
+                "job_name",
+                255,
+                "varchar(255) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT '任务名称'",
+            ),
+            text(
+                "cron_expr",
+                100,
+                "varchar(100) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT 'Cron表达式'",
+            ),
+            optional(
+                "hook_url",
+                Kind::Characters(500),
+                "varchar(512) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT 'Hook URL'",
+            ),
+            optional(
+                "service_name",
+                Kind::Characters(255),
+                "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '服务名'",
+            ),
+            optional(
+                "service_method",
+                Kind::Characters(255),
+                "varchar(255) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '方法名'",
+            ),
+            optional(
+                "job_result_flag",
+                Kind::Characters(32),
+                "varchar(50) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '执行结果标记: success/failed'",
+            ),
             optional("duration_ms", Kind::Long, "bigint DEFAULT NULL COMMENT '执行耗时(ms)'"),
         ],
     ),
@@ -178,7 +249,10 @@ pub(super) async fn adopt(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaE
     let statements = statements(conn).await?;
     refuse_what_is_too_long(conn).await?;
     for statement in statements {
-        say!(Info, "tables of a later version of the Go framework are made ready: {statement}");
+        say!(
+            Info,
+            "tables of a later version of the Go framework are made ready: {statement}"
+        );
         execute(conn, &statement).await?;
     }
     Ok(())
@@ -188,7 +262,9 @@ async fn refuse_what_is_too_long(conn: &mut AsyncMysqlConnection) -> Result<(), 
     let found: Vec<Found> = diesel::sql_query(FOUND).load(conn).await?;
     for (table, columns) in TEXTS {
         let is_long = |column: &&&str| {
-            let mut found = found.iter().filter(|found| found.tab == table && found.name == **column);
+            let mut found = found
+                .iter()
+                .filter(|found| found.tab == table && found.name == **column);
             found.any(|found| found.data_type == "longtext")
         };
         let too_long: Vec<String> = columns

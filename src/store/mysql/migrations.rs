@@ -11,7 +11,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use super::adopt;
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 26] = [
+const MIGRATIONS: [Migration; 27] = [
     migration!("mysql", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("mysql", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("mysql", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -38,6 +38,7 @@ const MIGRATIONS: [Migration; 26] = [
     migration!("mysql", "20261130000026", "2026-11-30-000026_limits"),
     migration!("mysql", "20261130000027", "2026-11-30-000027_limit_keys"),
     migration!("mysql", "20261201000028", "2026-12-01-000028_time_zone"),
+    migration!("mysql", "20261201000029", "2026-12-01-000029_systems"),
 ];
 
 /// Held by the process that migrates this database. Its end is the end of the connection, if nothing else.
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
 
     /// An update or a deletion here changes only what it has not changed before.
-    const REPEATABLE: [&str; 7] = [
+    const REPEATABLE: [&str; 8] = [
         "CREATE TABLE IF NOT EXISTS",
         "DROP TABLE IF EXISTS",
         "TRUNCATE TABLE ",
@@ -253,6 +254,7 @@ mod tests {
         "DELETE ",
         "INSERT INTO gaia_claims ",
         "INSERT IGNORE INTO gaia_database ",
+        "ALTER TABLE job_center DROP KEY gaia_job_names, ADD UNIQUE KEY gaia_job_names ",
     ];
 
     #[test]

@@ -11,6 +11,7 @@ mod claim;
 mod connect;
 mod finish;
 mod migrations;
+mod neighbour;
 mod queue;
 mod time_zone;
 
@@ -22,10 +23,10 @@ use diesel::sql_types::Text;
 use diesel_async::AsyncMysqlConnection;
 
 use super::{
-    Claim, Claimed, StoreError,
+    Claim, Claimed, Neighbours, StoreError,
     backend::{Backend, Dialect, RUNS_BY_CLAIM, ThemesOf, hashed_schedules},
     enqueue::{Callers, NewRows},
-    server::pool::{Connections, in_transaction, on_server},
+    server::pool::{Connections, in_time, in_transaction, on_server},
     statement::{executor::Executor, prepared::prepared},
     tasks::{
         claimed::ClaimId,
@@ -39,6 +40,7 @@ use super::{
 use crate::domain::AddedTask;
 use by_hand::{ANY_DUE, ANY_RUNS};
 use connect::Connector;
+use neighbour::Neighbour;
 
 pub(super) type Conn = super::server::pool::Conn<Connector>;
 
@@ -46,6 +48,7 @@ pub(super) type Conn = super::server::pool::Conn<Connector>;
 pub(super) struct Mysql {
     pub(super) connections: Connections<Connector>,
     connector: Connector,
+    neighbour: Neighbour,
 }
 
 impl Mysql {
@@ -53,7 +56,11 @@ impl Mysql {
         let connector = Connector::new(url);
         let connections = Connections::new(url, &connector)?;
         connections.open().await?;
-        Ok(Self { connections, connector })
+        Ok(Self {
+            connections,
+            connector,
+            neighbour: Neighbour::default(),
+        })
     }
 
     async fn single(&self) -> Result<AsyncMysqlConnection, StoreError> {
@@ -66,6 +73,7 @@ impl Backend for Mysql {
         product: "MySQL or MariaDB",
         database_name: "SELECT LOWER(DATABASE()) AS name",
         is_server: true,
+        has_neighbours: true,
         // Sessions are in the zone of the columns.
         now: "CURRENT_TIMESTAMP(6)",
         parameter: |_| "?".to_owned(),
@@ -113,7 +121,7 @@ impl Backend for Mysql {
         is_open: "open_job IS NOT NULL",
         is_open_of: |job_id| format!("open_job = {job_id}"),
         schedule: "CONCAT(cron_expr, '|', COALESCE(time_zone, ''))",
-        hashed_schedules: Some(hashed_schedules!("CRC32", "SIGNED")),
+        hashed_schedules: Some(hashed_schedules!("CRC32", "SIGNED", "?")),
     };
 
     fn url(&self) -> String {
@@ -126,7 +134,14 @@ impl Backend for Mysql {
 
     async fn check_zone(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let mut conn = self.single().await?;
-        time_zone::check(&mut conn, self.connections.url(), now).await
+        let url = self.connections.url();
+        time_zone::check(&mut conn, url, now).await?;
+        in_time(url.zone, Box::pin(self.neighbour.look(&mut conn))).await?;
+        Ok(())
+    }
+
+    async fn meet_neighbours(&self, node: String, themes: Vec<String>) -> Result<Neighbours, StoreError> {
+        self.neighbour.meet(&self.connections, &node, &themes).await
     }
 
     fn identity(&self) -> String {
@@ -169,9 +184,11 @@ impl Backend for Mysql {
                 });
             }
         }
-        Ok(in_transaction!(conn, |conn| claim::claim(
-            conn, &claim, &peek, &claim_id
-        )
+        Ok(in_transaction!(conn, |conn| async {
+            let claimed = claim::claim(conn, &claim, &peek, &claim_id).await?;
+            self.neighbour.begin(conn, claim.first.iter().copied()).await?;
+            Ok(claimed)
+        }
         .await)?)
     }
 
@@ -204,9 +221,11 @@ impl Backend for Mysql {
     /// Ends a task that no node runs. An unseen task is not ended: its row is set to Running.
     async fn cancel_waiting(&self, theme: String, id: i64, now: StoredTime) -> Result<bool, StoreError> {
         let mut conn = self.connections.acquire().await?;
-        Ok(in_transaction!(conn, |conn| by_hand::cancel_waiting(
-            conn, &theme, id, now
-        )
+        Ok(in_transaction!(conn, |conn| async {
+            let is_ended = by_hand::cancel_waiting(conn, &theme, id, now).await?;
+            self.neighbour.begin(conn, std::iter::once(id)).await?;
+            Ok(is_ended)
+        }
         .await)?)
     }
 
@@ -223,7 +242,12 @@ impl Backend for Mysql {
 
     async fn write_runs(&self, writes: Arc<Writes>) -> Result<Written, StoreError> {
         let mut conn = self.connections.acquire().await?;
-        Ok(in_transaction!(conn, |conn| finish::write(conn, &writes).await)?)
+        Ok(in_transaction!(conn, |conn| async {
+            let written = finish::write(conn, &writes).await?;
+            self.neighbour.begin(conn, writes.begun()).await?;
+            Ok(written)
+        }
+        .await)?)
     }
 
     async fn add_claimed(&self, row: Arc<NewTaskRow>, claim_id: Arc<ClaimId>) -> Result<(i64, i64), StoreError> {

@@ -21,7 +21,7 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use super::connect::Connector;
 use crate::store::{
     Neighbours, StoreError,
-    server::pool::{Connections, in_transaction, on_server},
+    server::pool::{Connections, on_server},
     statement::prepared::prepared,
 };
 
@@ -39,60 +39,95 @@ macro_rules! nanos {
     };
 }
 
-/// When a worker of Go counts a task as abandoned.
-macro_rules! is_abandoned {
-    () => {
+/// Writes heartbeats of the tasks `t` of a query.
+macro_rules! keep {
+    ($tasks:literal) => {
         concat!(
-            "t.task_status = 'Running' AND t.lease_owner IS NULL \
-             AND (h.heart_beat_nano_time < ",
+            "INSERT INTO async_task_heartbeat (task_id, heart_beat_time, heart_beat_nano_time) SELECT t.id, CURRENT_TIMESTAMP(3), ",
             nanos!(),
-            " - 30000000000 OR h.task_id IS NULL AND t.update_time < CURRENT_TIMESTAMP(6) - INTERVAL 30 SECOND)"
+            $tasks,
+            " ON DUPLICATE KEY UPDATE heart_beat_time = VALUES(heart_beat_time), heart_beat_nano_time = VALUES(heart_beat_nano_time)"
         )
     };
 }
 
-/// The tasks of a node, and those of remote workers: any node keeps their rows.
-const KEEP: &str = concat!(
-    "INSERT INTO async_task_heartbeat (task_id, heart_beat_time, heart_beat_nano_time) \
-     SELECT t.id, CURRENT_TIMESTAMP(3), ",
-    nanos!(),
-    " FROM asynctasks t FORCE INDEX (gaia_tasks_running) \
-     WHERE (t.lease_owner = ? OR t.lease_owner LIKE 'remote:%') AND t.task_status = 'Running' \
-     ON DUPLICATE KEY UPDATE heart_beat_time = VALUES(heart_beat_time), heart_beat_nano_time = VALUES(heart_beat_nano_time)"
+/// The tasks that a node holds, and those of remote workers: any node keeps their heartbeats.
+const KEEP: &str = keep!(
+    " FROM gaia_claims c STRAIGHT_JOIN JSON_TABLE(c.ids, '$[*]' COLUMNS (id BIGINT PATH '$')) i \
+     STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) ON t.id = i.id AND t.lease_owner = c.node_id AND t.task_status = 'Running' \
+     WHERE c.node_id = ? OR c.node_id LIKE 'remote:%'"
 );
 
-/// Rows that an earlier run of these tasks has left would make them look abandoned.
-pub(super) const RENEW: &str = concat!(
-    "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) i STRAIGHT_JOIN async_task_heartbeat h ON h.task_id = i.id \
-     SET h.heart_beat_time = CURRENT_TIMESTAMP(3), h.heart_beat_nano_time = ",
-    nanos!()
+/// Tasks whose rows are set to Running in the same transaction: a row that an earlier run has left would make them look abandoned.
+const BEGIN: &str = keep!(
+    " FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) \
+     ON t.id = i.id AND t.task_status = 'Running'"
 );
 
-const ABANDONED: &str = concat!(
-    "SELECT t.id FROM asynctasks t LEFT JOIN async_task_heartbeat h ON h.task_id = t.id \
-     WHERE t.system_name IN (SELECT name FROM JSON_TABLE(?, '$[*]' COLUMNS (name VARCHAR(100) PATH '$')) n) AND ",
+/// Whether a worker of Go counts the task `t` as abandoned.
+macro_rules! is_abandoned {
+    () => {
+        concat!(
+            "IF(h.task_id IS NULL, t.update_time < CURRENT_TIMESTAMP(6) - INTERVAL 30 SECOND, COALESCE(h.heart_beat_nano_time, 0) < ",
+            nanos!(),
+            " - 30000000000)"
+        )
+    };
+}
+
+/// The Running tasks of these themes that no node of this crate runs: whether the task is abandoned, and whether it has a heartbeat.
+const FOREIGN: &str = concat!(
+    "SELECT t.id, t.system_name, ",
     is_abandoned!(),
-    " ORDER BY t.id LIMIT 500 FOR UPDATE SKIP LOCKED"
+    ", h.task_id IS NOT NULL FROM JSON_TABLE(?, '$[*]' COLUMNS (name VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$')) n \
+     STRAIGHT_JOIN asynctasks t ON t.system_name = n.name AND t.task_status = 'Running' AND t.lease_owner IS NULL \
+     LEFT JOIN async_task_heartbeat h ON h.task_id = t.id LIMIT 10000"
 );
 
-const SET_BACK: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) i STRAIGHT_JOIN asynctasks t ON t.id = i.id \
-     SET t.task_status = 'Wait', t.update_time = CURRENT_TIMESTAMP(6)";
-
-const ALIVE: &str = concat!(
-    "SELECT t.system_name, COUNT(*) FROM asynctasks t JOIN async_task_heartbeat h ON h.task_id = t.id \
-     WHERE t.task_status = 'Running' AND t.lease_owner IS NULL AND h.heart_beat_nano_time >= ",
-    nanos!(),
-    " - 30000000000 GROUP BY t.system_name"
+const SET_BACK: &str = concat!(
+    "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) \
+     ON t.id = i.id AND t.task_status = 'Running' AND t.lease_owner IS NULL \
+     LEFT JOIN async_task_heartbeat h ON h.task_id = t.id \
+     SET t.task_status = 'Wait', t.update_time = CURRENT_TIMESTAMP(6) WHERE ",
+    is_abandoned!()
 );
+
+/// Id and theme of a task, whether it is abandoned, and whether it has a heartbeat.
+type Foreign = (i64, String, i64, i64);
 
 impl Neighbour {
-    /// Whether workers of Go may be there.
-    pub(super) fn may_be_there(&self) -> bool {
+    /// Looks whether workers of Go may be there.
+    pub(super) async fn look(&self, conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+        if !self.may_be_there() {
+            let tables: i64 = prepared(IS_THERE).columns::<BigInt>().get_result(conn).await?;
+            self.0.fetch_or(tables > 0, Ordering::Relaxed);
+        }
+        Ok(self.may_be_there())
+    }
+
+    fn may_be_there(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Keeps the rows of the tasks of `node`, sets back the tasks of these themes that a dead worker of Go has left, and answers which themes
-    /// living workers of Go work on.
+    /// Writes heartbeats of tasks whose rows were set to Running in this transaction.
+    pub(super) async fn begin(
+        &self,
+        conn: &mut AsyncMysqlConnection,
+        ids: impl Iterator<Item = i64>,
+    ) -> QueryResult<()> {
+        if !self.may_be_there() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = ids.collect();
+        if !ids.is_empty() {
+            let ids = serde_json::Value::from(ids).to_string();
+            prepared(BEGIN).bind::<Text, _>(ids).execute(conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the rows of the tasks of `node`, sets back the tasks of these themes that a dead worker of Go has left, and answers in which
+    /// themes living workers of Go run tasks.
     pub(super) async fn meet(
         &self,
         connections: &Connections<Connector>,
@@ -100,32 +135,35 @@ impl Neighbour {
         themes: &[String],
     ) -> Result<Neighbours, StoreError> {
         let mut conn = connections.acquire().await?;
-        if !self.may_be_there() {
-            if !on_server!(conn, |conn| is_there(conn).await)? {
-                return Ok(Neighbours::default());
-            }
-            self.0.store(true, Ordering::Relaxed);
+        if !on_server!(conn, |conn| self.look(conn).await)? {
+            return Ok(Neighbours::default());
         }
         on_server!(conn, |conn| prepared(KEEP).bind::<Text, _>(node).execute(conn).await)?;
+        if themes.is_empty() {
+            return Ok(Neighbours::default());
+        }
         let themes = serde_json::Value::from(themes).to_string();
-        let set_back = in_transaction!(conn, |conn| set_back(conn, &themes).await)?;
-        let alive = on_server!(conn, |conn| {
-            prepared(ALIVE).columns::<(Text, BigInt)>().load(conn).await
-        })?;
-        Ok(Neighbours { set_back, alive })
+        let foreign: Vec<Foreign> = on_server!(conn, |conn| prepared(FOREIGN)
+            .bind::<Text, _>(&themes)
+            .columns::<(BigInt, Text, BigInt, BigInt)>()
+            .load(conn)
+            .await)?;
+        let mut met = Neighbours::default();
+        let (abandoned, alive): (Vec<_>, Vec<_>) = foreign
+            .into_iter()
+            .partition(|(.., is_abandoned, _)| *is_abandoned != 0);
+        for (_, theme, ..) in alive.into_iter().filter(|(.., beats)| *beats != 0) {
+            *met.alive.entry(theme).or_default() += 1;
+        }
+        if !abandoned.is_empty() {
+            let mut ids: Vec<i64> = abandoned.into_iter().map(|(id, ..)| id).collect();
+            ids.sort_unstable();
+            let ids = serde_json::Value::from(ids).to_string();
+            met.set_back = on_server!(conn, |conn| prepared(SET_BACK)
+                .bind::<Text, _>(&ids)
+                .execute(conn)
+                .await)?;
+        }
+        Ok(met)
     }
-}
-
-async fn is_there(conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
-    let tables: i64 = prepared(IS_THERE).columns::<BigInt>().get_result(conn).await?;
-    Ok(tables > 0)
-}
-
-async fn set_back(conn: &mut AsyncMysqlConnection, themes: &str) -> QueryResult<Vec<i64>> {
-    let ids: Vec<i64> = prepared(ABANDONED).bind::<Text, _>(themes).columns::<BigInt>().load(conn).await?;
-    if !ids.is_empty() {
-        let list = serde_json::Value::from(&*ids).to_string();
-        prepared(SET_BACK).bind::<Text, _>(list).execute(conn).await?;
-    }
-    Ok(ids)
 }

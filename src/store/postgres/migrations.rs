@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 26] = [
+const MIGRATIONS: [Migration; 27] = [
     migration!("postgres", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("postgres", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("postgres", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -37,6 +37,7 @@ const MIGRATIONS: [Migration; 26] = [
     migration!("postgres", "20261130000025", "2026-11-30-000025_held_tasks"),
     migration!("postgres", "20261130000026", "2026-11-30-000026_limits"),
     migration!("postgres", "20261130000027", "2026-11-30-000027_limit_keys"),
+    migration!("postgres", "20261201000029", "2026-12-01-000029_systems"),
 ];
 
 /// Held by the process that migrates; the number is this crate's own.

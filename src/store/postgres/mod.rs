@@ -83,6 +83,7 @@ impl Backend for Postgres {
         product: "PostgreSQL",
         database_name: "SELECT id::text AS name FROM gaia_database",
         is_server: true,
+        has_neighbours: false,
         now: "(clock_timestamp() AT TIME ZONE 'UTC')",
         parameter: |number| format!("${number}"),
         by_key: "",
@@ -113,7 +114,7 @@ impl Backend for Postgres {
         is_open: IS_OPEN,
         is_open_of,
         schedule: "cron_expr || '|' || COALESCE(time_zone, '')",
-        hashed_schedules: Some(hashed_schedules!("hashtext", "BIGINT")),
+        hashed_schedules: Some(hashed_schedules!("hashtext", "BIGINT", "$1")),
     };
 
     fn url(&self) -> String {

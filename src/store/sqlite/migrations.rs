@@ -10,7 +10,7 @@ use diesel::{
 
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
-const MIGRATIONS: [Migration; 25] = [
+const MIGRATIONS: [Migration; 26] = [
     migration!("sqlite", "20261122000001", "2026-11-22-000001_guide_tables"),
     migration!("sqlite", "20261122000002", "2026-11-22-000002_gaia_columns"),
     migration!("sqlite", "20261122000003", "2026-11-22-000003_theme_size"),
@@ -36,6 +36,7 @@ const MIGRATIONS: [Migration; 25] = [
     migration!("sqlite", "20261130000025", "2026-11-30-000025_held_tasks"),
     migration!("sqlite", "20261130000026", "2026-11-30-000026_limits"),
     migration!("sqlite", "20261130000027", "2026-11-30-000027_limit_keys"),
+    migration!("sqlite", "20261201000029", "2026-12-01-000029_systems"),
 ];
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS gaia_migrations (\

@@ -129,6 +129,7 @@ impl Backend for Sqlite {
         product: "SQLite",
         database_name: "SELECT id AS name FROM gaia_database",
         is_server: false,
+        has_neighbours: false,
         now: "strftime('%Y-%m-%d %H:%M:%f', 'now')",
         parameter: |_| "?".to_owned(),
         by_key: "",

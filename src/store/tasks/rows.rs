@@ -54,6 +54,7 @@ pub(in crate::store) struct TaskFacts {
     queued: AnyInt,
     traceparent: Option<AnyText>,
     limit_key: Option<AnyText>,
+    tenant_id: AnyText,
 }
 
 impl TaskRow {
@@ -128,6 +129,7 @@ impl TaskFacts {
             log_id: text(self.log_id),
             traceparent: traceparent(self.traceparent),
             limit_key: text(self.limit_key),
+            tenant_id: text(Some(self.tenant_id)).filter(|tenant| !tenant.is_empty()),
             create_time: time(self.create_time),
             update_time: time(self.update_time),
         }

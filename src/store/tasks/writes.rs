@@ -36,6 +36,14 @@ impl Writes {
         self.begins.len() + self.finishes.len() + self.progress.len()
     }
 
+    /// The tasks whose rows say Running after these writes, if their runs hold them.
+    #[cfg(feature = "mysql")]
+    pub(in crate::store) fn begun(&self) -> impl Iterator<Item = i64> {
+        let runs = self.begins.iter().map(|begin| &begin.run);
+        runs.chain(self.progress.iter().map(|report| &report.run))
+            .map(|run| run.task_id)
+    }
+
     /// The claims of those runs whose tasks may be unseen.
     pub(in crate::store) fn claims(&self) -> std::collections::BTreeSet<super::run_key::ClaimKey<'_>> {
         let runs = self.finishes.iter().map(|finish| &finish.run);

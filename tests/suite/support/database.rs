@@ -63,11 +63,11 @@ impl Kind {
     pub fn lacks_all(self) -> String {
         let migrations = match self {
             #[cfg(feature = "mysql")]
-            Self::Mysql => 26,
+            Self::Mysql => 27,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => 25,
+            Self::Sqlite => 26,
             #[cfg(feature = "postgres")]
-            Self::Postgres => 26,
+            Self::Postgres => 27,
         };
         format!("lacks {migrations} of this version's migrations")
     }

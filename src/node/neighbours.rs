@@ -1,0 +1,80 @@
+//! Workers of the Go framework on the same tables.
+//!
+//! They take tasks to be abandoned whose heartbeats they do not find, of every theme, and run them again. So a node keeps the heartbeats of
+//! its runs where they look. They claim tasks by other rules: a theme on which they work is left to them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::NodeActor;
+use crate::{
+    events::DatabaseWork,
+    run::{GateChange, SingleFlight},
+    store::{Neighbours, StoreError},
+};
+
+/// As often as a worker of Go beats. A heartbeat counts for 30 s.
+pub(super) const LOOK_AT_NEIGHBOURS: Duration = Duration::from_secs(5);
+
+/// What the node knows of workers of Go.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    looking: SingleFlight,
+    /// Themes on which they work, and this node, too.
+    shared: BTreeSet<String>,
+}
+
+impl NodeActor {
+    pub(super) fn look_at_neighbours(&mut self, ctx: &mut Context<Self>) {
+        if !self.met.looking.begin() {
+            return;
+        }
+        let (store, node) = (self.store.clone(), self.row.id.clone());
+        let themes = self.themes.all().iter().map(|theme| theme.name().to_owned()).collect();
+        let meet = async move { store.cluster().meet_neighbours(node, themes).await };
+        ctx.spawn(meet.into_actor(self).map(|met, node, _| {
+            node.met.looking.end();
+            node.meet(met);
+        }));
+    }
+
+    fn meet(&mut self, met: Result<Neighbours, StoreError>) {
+        let met = match met {
+            Ok(met) => met,
+            Err(error) => {
+                self.said.failed(DatabaseWork::MeetNeighbours, &error);
+                return;
+            }
+        };
+        self.said.succeeded(DatabaseWork::MeetNeighbours);
+        if met.set_back > 0 {
+            say!(
+                Warn,
+                "{} tasks wait again that a dead worker of the Go framework had left at Running",
+                met.set_back
+            );
+        }
+        let mut shared = BTreeSet::new();
+        for runtime in self.themes.all() {
+            let theme = runtime.name();
+            let running = met.alive.get(theme);
+            runtime.change_gate(GateChange::Shared(running.is_some()));
+            let is_known = self.met.shared.contains(theme);
+            match running {
+                Some(tasks) if !is_known => say!(
+                    Warn,
+                    "theme {theme}: workers of the Go framework run {tasks} of its tasks, and this node takes none until they have stopped for \
+                     30 s. Both together would run tasks twice: stop the workers of one side"
+                ),
+                None if is_known => say!(
+                    Info,
+                    "theme {theme}: workers of the Go framework run none of its tasks any more; this node takes its tasks"
+                ),
+                _ => {}
+            }
+            shared.extend(running.map(|_| theme.to_owned()));
+        }
+        self.met.shared = shared;
+    }
+}
