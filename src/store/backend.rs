@@ -79,6 +79,11 @@ pub(super) trait Backend: Clone {
     /// The names of the migrations that the tables lack, in their order.
     async fn pending_migrations(&self) -> Result<Vec<&'static str>, StoreError>;
 
+    /// The statements that go before the first migration, because another program has made the tables.
+    async fn changes_before_migrations(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Waits until this process has the connections that a node needs, and the database could give one more.
     async fn reserve_connections(&self) -> Result<(), StoreError> {
         Ok(())

@@ -218,6 +218,17 @@ impl Store {
         pending.await
     }
 
+    /// The statements with which [`migrate`](Self::migrate) would first widen tables of the Go framework. Changes nothing. None on any other
+    /// database, and once the tables are adopted.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`] if a row cannot be adopted, [`StoreError::SchemaTooNew`], and other errors of the database.
+    pub async fn changes_before_migrations(&self) -> Result<Vec<String>, StoreError> {
+        let changes: BoxFuture<'_, _> =
+            Box::pin(async { db::on_each!(&self.db, |db| db.changes_before_migrations().await) });
+        changes.await
+    }
+
     /// An error if the files of the database that this process has open are not at their paths any more (SQLite).
     pub(crate) fn check_files(&self) -> Result<(), StoreError> {
         db::on_each!(&self.db, |db| db.check_files())

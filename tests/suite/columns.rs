@@ -55,6 +55,7 @@ pub const TASKS: Table = Table {
         ("finished_at", Time),
         ("traceparent", Text),
         ("limit_key", Text),
+        ("tenant_id", Text),
     ],
 };
 
@@ -174,6 +175,10 @@ pub const JOBS: Table = Table {
         ("scheduled_by", Text),
         ("unique_name", Text),
         ("version", BigInt),
+        ("system_name", Text),
+        ("lease_owner", Text),
+        ("lease_expire_at", Time),
+        ("last_heartbeat_time", Time),
     ],
 };
 
@@ -203,6 +208,7 @@ pub const RUNS: Table = Table {
         ("node_id", Text),
         ("log_id", Text),
         ("cancel_reason", Text),
+        ("system_name", Text),
     ],
 };
 

@@ -11,7 +11,10 @@ use gaia_actors::{
 };
 use rustls::crypto::ring;
 
-use crate::exit::{Exit, Failure, Result};
+use crate::{
+    exit::{Exit, Failure, Result},
+    target::Database,
+};
 
 /// A client of the database that serves the API to this process alone: on the loopback address, to the caller who has the token.
 pub struct Local {
@@ -28,9 +31,10 @@ pub struct Local {
 const REQUESTS: u32 = 1_000_000;
 
 impl Local {
-    pub async fn open(url: &str) -> Result<Self> {
-        must_exist(url)?;
-        let gaia = Gaia::builder().database(url).migrate(false).arbiters(1).start().await;
+    pub async fn open(database: Database) -> Result<Self> {
+        must_exist(&database.url)?;
+        let builder = Gaia::builder().config(database.config).database(database.url);
+        let gaia = builder.migrate(false).arbiters(1).start().await;
         let gaia = gaia.map_err(|error| unopened(&error))?;
         let opened_at = Utc::now();
         match serve(&gaia) {

@@ -34,8 +34,8 @@ impl Session {
                 token_file,
                 ca_file,
             } => Api::of_server(&url, token_file.as_deref(), ca_file.as_deref()),
-            Target::Database(url) => {
-                let local = self.local.get_or_try_init(async || Local::open(&url).await).await?;
+            Target::Database(database) => {
+                let local = self.local.get_or_try_init(async || Local::open(database).await).await?;
                 Api::of_local(local)
             }
         }

@@ -17,7 +17,14 @@ pub enum Target {
         token_file: Option<PathBuf>,
         ca_file: Option<PathBuf>,
     },
-    Database(String),
+    Database(Database),
+}
+
+/// A database, and what the configuration says of it.
+pub struct Database {
+    pub url: String,
+    /// Nothing but what this program needs of it.
+    pub config: Config,
 }
 
 const NOTHING_NAMED: &str = "it is not said where to look; name a database (--database URL or DATABASE_URL), a configuration (--config FILE) \
@@ -33,21 +40,24 @@ impl Target {
         };
         match (&globals.server, &globals.database, &globals.config) {
             (Some(url), None, None) => Ok(server(url.clone())),
-            (None, Some(url), None) => Ok(Self::Database(url.clone())),
+            (None, Some(url), None) => Database::of(url.clone()).map(Self::Database),
             (None, None, Some(file)) => {
                 let config = Config::load(file).and_then(|config| config.with_env());
                 let url = config.and_then(|config| {
                     for warning in config.warnings() {
                         say(&format!("gaia: configuration: {warning}"));
                     }
-                    Ok(config.async_task_url()?.to_owned())
+                    Ok(Database {
+                        url: config.async_task_url()?.to_owned(),
+                        config: of_jobs(config),
+                    })
                 });
                 url.map(Self::Database)
                     .map_err(|error| Failure::usage(error.to_string()))
             }
             (None, None, None) => match (variable("GAIA_SERVER"), variable("DATABASE_URL")) {
                 (Some(url), _) => Ok(server(url)),
-                (None, Some(url)) => Ok(Self::Database(url)),
+                (None, Some(url)) => Database::of(url).map(Self::Database),
                 (None, None) => Err(Failure::usage(NOTHING_NAMED)),
             },
             _ => Err(Failure::usage(
@@ -59,12 +69,30 @@ impl Target {
     /// The database, for commands that no server does.
     pub fn database(globals: &Globals, command: &str) -> Result<String> {
         match Self::of(globals)? {
-            Self::Database(url) => Ok(url),
+            Self::Database(database) => Ok(database.url),
             Self::Server { .. } => Err(Failure::usage(format!(
                 "{command} works on a database, and a server is named; give --database URL or --config FILE"
             ))),
         }
     }
+}
+
+impl Database {
+    /// With what the environment says.
+    fn of(url: String) -> Result<Self> {
+        let config = Config::from_env().map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(Self {
+            url,
+            config: of_jobs(config),
+        })
+    }
+}
+
+/// Jobs are shown in the zone, and of the system, of the nodes.
+fn of_jobs(config: Config) -> Config {
+    let mut kept = Config::default();
+    kept.jobs = config.jobs;
+    kept
 }
 
 /// An empty variable counts as none.

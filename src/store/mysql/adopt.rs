@@ -206,13 +206,14 @@ impl Column {
 }
 
 /// The statements that tables of later versions of the framework need before the first migration. None where the tables are those of the
-/// guide, or not there.
+/// guide, or not there. An error if the migrations could not take a row.
 pub(super) async fn statements(conn: &mut AsyncMysqlConnection) -> Result<Vec<String>, SchemaError> {
     let found: Vec<Found> = diesel::sql_query(FOUND).load(conn).await?;
     let mut tables: HashMap<&str, Vec<&Found>> = HashMap::new();
     for column in &found {
         tables.entry(&column.tab).or_default().push(column);
     }
+    refuse_long_texts(conn, &tables).await?;
     let statement = |(table, wanted): &(&str, &[Column])| {
         let columns = tables.get(table)?;
         let mut changes = Vec::new();
@@ -244,28 +245,24 @@ fn change(wanted: &Column, columns: &[&Found]) -> Option<String> {
     }
 }
 
-/// Changes the tables, after a look for rows that the migrations could not take.
+/// Makes the tables ready for the migrations.
 pub(super) async fn adopt(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
-    let statements = statements(conn).await?;
-    refuse_what_is_too_long(conn).await?;
-    for statement in statements {
-        say!(
-            Info,
-            "tables of a later version of the Go framework are made ready: {statement}"
-        );
+    for statement in statements(conn).await? {
+        say!(Info, "tables of the Go framework are made ready: {statement}");
         execute(conn, &statement).await?;
     }
     Ok(())
 }
 
-async fn refuse_what_is_too_long(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaError> {
-    let found: Vec<Found> = diesel::sql_query(FOUND).load(conn).await?;
+async fn refuse_long_texts(
+    conn: &mut AsyncMysqlConnection,
+    tables: &HashMap<&str, Vec<&Found>>,
+) -> Result<(), SchemaError> {
     for (table, columns) in TEXTS {
+        let there = tables.get(table).map_or(&[][..], Vec::as_slice);
         let is_long = |column: &&&str| {
-            let mut found = found
-                .iter()
-                .filter(|found| found.tab == table && found.name == **column);
-            found.any(|found| found.data_type == "longtext")
+            let mut there = there.iter().filter(|found| found.name == **column);
+            there.any(|found| found.data_type == "longtext")
         };
         let too_long: Vec<String> = columns
             .iter()
@@ -275,11 +272,14 @@ async fn refuse_what_is_too_long(conn: &mut AsyncMysqlConnection) -> Result<(), 
         if too_long.is_empty() {
             continue;
         }
-        let sql = format!("SELECT MIN(id) AS number FROM {table} WHERE {}", too_long.join(" OR "));
+        let sql = format!(
+            "SELECT MIN(id) AS number FROM {table} WHERE {}",
+            too_long.join(" OR ")
+        );
         if let Some(id) = number(conn, &sql).await? {
             return Err(SchemaError::Failed(format!(
-                "the row {id} of {table} has a text of more than 16 MB, and the columns of this crate hold no longer ones; nothing was changed; \
-                 shorten or delete the row"
+                "the row {id} of {table} has a text of more than 16 MB, and the columns of this crate hold no longer ones; nothing was \
+                 changed; shorten or delete the row"
             )));
         }
     }

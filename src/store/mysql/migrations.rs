@@ -119,7 +119,7 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
     let exact = exact_collation(conn).await?;
     let pending = pending(&MIGRATIONS, &applied(conn).await?)?;
     let upgrade = Upgrade::begin(&pending, number(conn, SIZE).await?.unwrap_or(0));
-    if pending.len() == MIGRATIONS.len() {
+    if adopts(&pending) {
         adopt::adopt(conn).await?;
     }
     for migration in pending {
@@ -136,6 +136,21 @@ pub(super) async fn run(conn: &mut AsyncMysqlConnection) -> Result<(), SchemaErr
     number(conn, UNLOCK).await?;
     upgrade.iter().for_each(Upgrade::done);
     Ok(())
+}
+
+/// The last migration that changes tables as another program may have made them.
+const ADOPTS: &str = "20261124000004";
+
+fn adopts(pending: &[&Migration]) -> bool {
+    pending.iter().any(|migration| migration.version <= ADOPTS)
+}
+
+/// The statements that go before the migrations, if the tables are those of the Go framework.
+pub(super) async fn before(conn: &mut AsyncMysqlConnection) -> Result<Vec<String>, SchemaError> {
+    match adopts(&pending(&MIGRATIONS, &applied(conn).await?)?) {
+        true => adopt::statements(conn).await,
+        false => Ok(Vec::new()),
+    }
 }
 
 /// Makes tables that were there before ready for the keys of this crate: in the row formats of old servers a key may have 767

@@ -159,6 +159,11 @@ impl Backend for Mysql {
         migrations::names(&mut conn).await.map_err(|error| error.of(self.url()))
     }
 
+    async fn changes_before_migrations(&self) -> Result<Vec<String>, StoreError> {
+        let mut conn = self.single().await?;
+        migrations::before(&mut conn).await.map_err(|error| error.of(self.url()))
+    }
+
     async fn reserve_connections(&self) -> Result<(), StoreError> {
         self.connections.reserve_connections().await
     }

@@ -237,6 +237,7 @@ fn facts(view: &View, task: &Task) -> Markup {
             dd { @match &task.unique_key { Some(key) => a.mono href=(same_key("unique_key", key)) { (key) }, None => (nothing()) } }
             dt { (words.limit_key) }
             dd { @match &task.limit_key { Some(key) => a.mono href=(same_key("limit_key", key)) { (key) }, None => (nothing()) } }
+            @if let Some(tenant) = &task.tenant_id { dt { (words.tenant) } dd.mono { (tenant) } }
             dt { (words.trace) }
             dd { @match trace_of(task) { Some(trace) => span.mono { (trace) }, None => (nothing()) } }
             dt { (words.log_id) }

@@ -142,6 +142,7 @@ pub(super) const WORDS: Words = Words {
     timeout: "Timeout",
     unique_key: "Unique key",
     limit_key: "Limit key",
+    tenant: "Tenant",
     trace: "Trace",
     log_id: "Log id",
     progress: "Progress",

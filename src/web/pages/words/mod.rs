@@ -145,6 +145,7 @@ pub(super) struct Words {
     pub(super) timeout: &'static str,
     pub(super) unique_key: &'static str,
     pub(super) limit_key: &'static str,
+    pub(super) tenant: &'static str,
     pub(super) trace: &'static str,
     pub(super) log_id: &'static str,
     pub(super) progress: &'static str,

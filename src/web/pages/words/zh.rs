@@ -128,6 +128,7 @@ pub(super) const WORDS: Words = Words {
     timeout: "超时",
     unique_key: "唯一键",
     limit_key: "限流键",
+    tenant: "租户",
     trace: "Trace ID",
     log_id: "日志编号",
     progress: "进度",

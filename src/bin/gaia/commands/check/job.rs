@@ -185,7 +185,11 @@ fn fires(api: &Api, findings: &mut Findings, job: &Fields) {
     };
     let next: Vec<chrono::DateTime<chrono::Utc>> = job.get("next_fires").unwrap_or_default();
     let means = job.text("description");
-    let explain = format!("gaia schedule explain {}", word(&job.text("cron_expr")));
+    let mut explain = format!("gaia schedule explain {}", word(&job.text("cron_expr")));
+    let zone = job.text("time_zone");
+    if !zone.is_empty() {
+        explain.push_str(&format!(" --zone {}", word(&zone)));
+    }
     match next.first() {
         Some(fire) => findings.note(
             format!("{means}; it fires next at {}", words::both(*fire, &view)),

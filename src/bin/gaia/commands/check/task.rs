@@ -51,6 +51,14 @@ async fn running(api: &Api, findings: &mut Findings, task: &Fields) -> Result<()
             "a node that beats; another node takes the task over once this one is declared dead",
             &["gaia node list"],
         ),
+        None if on.is_empty() => findings.wrong(
+            format!("the task {id} says Running, and no node runs it: another program has set it so"),
+            "an end that this program writes. If it has died: where the Go framework keeps heartbeats, nodes of the theme set the task \
+             back to Wait within a minute; elsewhere an operator must",
+            &[&format!(
+                "UPDATE asynctasks SET task_status = 'Wait' WHERE id = {id} AND task_status = 'Running'"
+            )],
+        ),
         None => findings.wrong(
             format!("the task {id} says Running, and no node with the id {on:?} is there"),
             "a living node; a node of the theme takes the task over within seconds",

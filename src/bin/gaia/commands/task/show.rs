@@ -81,6 +81,7 @@ pub fn details(task: &Fields, view: &View) -> Details {
         .int_of("priority", task, "priority")
         .text_of("unique key", task, "unique_key")
         .text_of("limit key", task, "limit_key")
+        .text_of("tenant", task, "tenant_id")
         .add(
             "timeout",
             Cell::new(task.int("timeout_ms").map(words::millis).unwrap_or_default()),
