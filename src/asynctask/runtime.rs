@@ -35,7 +35,7 @@ use crate::{
     lease::NodeLease,
     logs::LogWriter,
     registry::{MethodName, Registry},
-    run::{Drain, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
+    run::{Drain, Gate, GateChange, GetRecorderCounts, Recorder, RecorderCounts},
     store::{NewTaskRow, Store, StoreError, ThemeSettings},
     threads::{Control, Threads},
     traces::Traces,
@@ -93,6 +93,12 @@ impl ThemeRuntime {
         let recorder = Recorder::start_in_arbiter(&control, |_| Recorder::new(ledger));
         let own_size = parts.options.worker_num;
         let ThemeSettings { paused, size } = parts.settings;
+        let gate = Gate {
+            paused,
+            // Until the node has looked.
+            shared: parts.store.cluster().has_neighbours(),
+            ..Gate::default()
+        };
         let process = RunParts {
             clock: parts.store.clock().clone(),
             lease: parts.lease,
@@ -113,7 +119,7 @@ impl ThemeRuntime {
             parts.traces,
         ));
         let workers = size.workers.unwrap_or(own_size);
-        let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, paused);
+        let pool = WorkerPool::new(Arc::clone(&theme), parts.threads, Arc::clone(&wake), workers, gate);
         let pool = WorkerPool::start_in_arbiter(&control, |_| pool);
         let node = Arc::clone(&parts.node);
         let scanner = ScannerActor::new(
@@ -122,7 +128,7 @@ impl ThemeRuntime {
             parts.node,
             pool.clone(),
             Arc::clone(&wake),
-            paused,
+            gate,
         );
         let scanner = ScannerActor::start_in_arbiter(&control, |_| scanner);
         Ok(Self {

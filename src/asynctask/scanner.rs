@@ -173,7 +173,7 @@ impl ScannerActor {
         node: Arc<str>,
         pool: Addr<WorkerPool>,
         wake: Arc<Wake>,
-        paused: bool,
+        gate: Gate,
     ) -> Self {
         Self {
             batch: theme.options.scan_task_num,
@@ -189,10 +189,7 @@ impl ScannerActor {
             node,
             pool,
             wake,
-            gate: Gate {
-                paused,
-                ..Gate::default()
-            },
+            gate,
             quick: Vec::new(),
             last_urgent_scan: None,
             scanning: false,

@@ -634,7 +634,6 @@ impl Actor for NodeActor {
         ctx.run_interval(self.lease.length() / (BEATS * 5), Self::look_at_lease);
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
         if self.store.cluster().may_have_neighbours() {
-            self.look_at_neighbours(ctx);
             ctx.run_interval(LOOK_AT_NEIGHBOURS, Self::look_at_neighbours);
         }
         self.drop_old_requests(ctx);
@@ -652,6 +651,7 @@ impl Handler<BeatNow> for NodeActor {
         if self.beating.begin_or_queue() {
             self.write_beat(ctx);
         }
+        self.look_at_neighbours(ctx);
     }
 }
 

@@ -9,6 +9,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::NodeActor;
 use crate::{
+    asynctask::ThemeRuntime,
     events::DatabaseWork,
     run::{GateChange, SingleFlight},
     store::{Neighbours, StoreError},
@@ -27,19 +28,24 @@ pub(super) struct Met {
 
 impl NodeActor {
     pub(super) fn look_at_neighbours(&mut self, ctx: &mut Context<Self>) {
-        if !self.met.looking.begin() {
+        // A look that is under way may not have seen the newest theme.
+        if !self.store.cluster().may_have_neighbours() || !self.met.looking.begin_or_queue() {
             return;
         }
         let (store, node) = (self.store.clone(), self.row.id.clone());
-        let themes = self.themes.all().iter().map(|theme| theme.name().to_owned()).collect();
-        let meet = async move { store.cluster().meet_neighbours(node, themes).await };
-        ctx.spawn(meet.into_actor(self).map(|met, node, _| {
-            node.met.looking.end();
-            node.meet(met);
+        let themes = self.themes.all();
+        let names = themes.iter().map(|theme| theme.name().to_owned()).collect();
+        let meet = async move { store.cluster().meet_neighbours(node, names).await };
+        ctx.spawn(meet.into_actor(self).map(move |met, node, ctx| {
+            let is_asked_for = node.met.looking.end();
+            node.meet(&themes, met);
+            if is_asked_for {
+                node.look_at_neighbours(ctx);
+            }
         }));
     }
 
-    fn meet(&mut self, met: Result<Neighbours, StoreError>) {
+    fn meet(&mut self, themes: &[ThemeRuntime], met: Result<Neighbours, StoreError>) {
         let met = match met {
             Ok(met) => met,
             Err(error) => {
@@ -56,7 +62,7 @@ impl NodeActor {
             );
         }
         let mut shared = BTreeSet::new();
-        for runtime in self.themes.all() {
+        for runtime in themes {
             let theme = runtime.name();
             let running = met.alive.get(theme);
             runtime.change_gate(GateChange::Shared(running.is_some()));

@@ -89,6 +89,11 @@ pub(super) trait Backend: Clone {
         Ok(())
     }
 
+    /// Whether workers of the Go framework may be on the same tables.
+    fn has_neighbours(&self) -> bool {
+        false
+    }
+
     /// Says to programs of the Go framework on the same tables what this node runs, and answers what they do. Does nothing on a database that
     /// they do not know.
     async fn meet_neighbours(&self, _node: String, _themes: Vec<String>) -> Result<Neighbours, StoreError> {

@@ -1,8 +1,15 @@
 //! Tables of later versions of the Go framework than its guide: narrower columns, letters of utf8mb3, columns of their own.
 
-use gaia_actors::{Clock, prelude::*, store::Store};
+use std::time::Duration;
 
-use crate::support::{Database, Kind, NodeProcess, THEME, ended, refusal};
+use chrono::Utc;
+use gaia_actors::{Clock, RunFlag, async_fn, messages::ListJobs, prelude::*, store::Store};
+use serde_json::Value;
+
+use crate::{
+    go_worker::GoWorker,
+    support::{Database, Kind, NodeProcess, THEME, ended, eventually, options, refusal},
+};
 
 const TABLES: &str = "
 CREATE TABLE asynctasks (
@@ -116,6 +123,12 @@ const GO_INSERT: &str = "INSERT INTO `asynctasks` (`service_name`,`method_name`,
      `retry_time`,`last_result`,`last_err_msg`,`log_id`) VALUES ('Demo','Echo','from Go','{\"a\":\"b\"}',0,0,'',\
      'demo','Wait',NULL,NULL,0,NOW(),NOW(),0,'','','')";
 
+/// The tables of the guide.
+const GUIDE: &str = include_str!("../../migrations/mysql/2026-11-22-000001_guide_tables/up.sql");
+
+/// The local time of the framework's programs. The session of plain SQL is in UTC.
+const LOCAL: &str = "UTC_TIMESTAMP(3) + INTERVAL 8 HOUR";
+
 fn field() -> Database {
     let database = Database::of_kind(Kind::Mysql);
     database.execute(TABLES);
@@ -191,4 +204,328 @@ async fn a_text_that_is_too_long_is_refused_before_the_first_change() {
     database.execute("UPDATE asynctasks SET arg = '1' WHERE id = 2");
     store.migrate().await.expect("migrates");
     store.check_schema().await.expect("is complete");
+}
+
+#[actix_rt::test]
+async fn a_dry_run_lists_the_changes_and_makes_none() {
+    let database = field();
+    let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
+    let changes = store.changes_before_migrations().await.expect("answers");
+    assert_eq!(changes.len(), 4, "{changes:#?}");
+    assert!(
+        changes[0]
+            .starts_with("ALTER TABLE asynctasks CONVERT TO CHARACTER SET utf8mb4, MODIFY task_name varchar(255)"),
+        "{changes:#?}"
+    );
+    assert_eq!(store.changes_before_migrations().await.expect("answers"), changes);
+    store.migrate().await.expect("migrates");
+    assert!(store.changes_before_migrations().await.expect("answers").is_empty());
+
+    // The guide's own tables need none.
+    let guide = Database::of_kind(Kind::Mysql);
+    guide.execute(GUIDE);
+    let store = Store::connect(&guide.url(), Clock::system()).await.expect("opens");
+    assert!(store.changes_before_migrations().await.expect("answers").is_empty());
+}
+
+/// Adds tasks as producers in Go do, for `Demo.Sleep`.
+fn add(database: &Database, theme: &str, millis: &[u32]) {
+    let rows: Vec<String> = millis
+        .iter()
+        .map(|ms| format!("('Demo', 'Sleep', 'from Go', '{{\"ms\": {ms}}}', 3, '{theme}', 'Wait', {LOCAL}, {LOCAL})"))
+        .collect();
+    database.execute(&format!(
+        "INSERT INTO asynctasks (service_name, method_name, task_name, arg, max_retry_time, system_name, task_status, create_time, update_time) \
+         VALUES {}",
+        rows.join(", ")
+    ));
+}
+
+fn with(database: &Database, status: &str, theme: &str) -> i64 {
+    database.number(&format!(
+        "SELECT COUNT(*) FROM asynctasks WHERE task_status = '{status}' AND system_name = '{theme}'"
+    ))
+}
+
+async fn all_succeed(database: &Database, theme: &str) {
+    eventually("all tasks succeed", async || {
+        let open = database.number(&format!(
+            "SELECT COUNT(*) FROM asynctasks WHERE task_status NOT IN ('Success', 'Failed') AND system_name = '{theme}'"
+        ));
+        (open == 0).then_some(())
+    })
+    .await;
+}
+
+fn node_of(database: &Database, theme: &str) -> NodeProcess {
+    let url = database.url_with("time_zone=+08:00");
+    NodeProcess::start(database, &[("THEME", theme), ("DATABASE_URL", &url)])
+}
+
+/// Moves two themes from workers of the framework to nodes, one after the other under load, and one of them back.
+async fn rollout(tables: &str, beats: bool) {
+    let database = Database::of_kind(Kind::Mysql);
+    database.execute(tables);
+    let ended = format!(
+        "INSERT INTO asynctasks (id, service_name, method_name, task_name, system_name, task_status, last_err_msg, create_time, update_time) \
+         VALUES (1, 'Demo', 'Sleep', 'of old', 'order', 'Failed', 'it was so', '2026-01-02 03:04:05', '2026-01-02 03:04:05'); \
+         INSERT INTO asynctask_exec_row (task_id, task_status, last_err_msg, last_run_time) \
+         VALUES (1, 'Failed', 'it was so', '2026-01-02 03:04:05')"
+    );
+    database.execute(&ended);
+    let (order, mail) = (
+        GoWorker::start(&database, "order", beats),
+        GoWorker::start(&database, "mail", beats),
+    );
+    for theme in ["order", "mail"] {
+        add(&database, theme, &[50; 12]);
+    }
+    eventually("both sides of the framework work", async || {
+        let works = |theme| with(&database, "Success", theme) >= 4;
+        (works("order") && works("mail")).then_some(())
+    })
+    .await;
+
+    // The first theme moves.
+    order.finish();
+    add(&database, "order", &[50; 20]);
+    let first = node_of(&database, "order");
+    let second = node_of(&database, "order");
+    // It takes longer than the framework waits for a heartbeat.
+    add(&database, "order", &[if beats { 36_000 } else { 2_000 }]);
+    add(&database, "order", &[50; 20]);
+    add(&database, "mail", &[50; 12]);
+    all_succeed(&database, "mail").await;
+
+    // A worker of the other theme dies, and a node takes that theme over, too.
+    add(&database, "mail", &[3_000]);
+    eventually("the task runs", async || {
+        (with(&database, "Running", "mail") == 1).then_some(())
+    })
+    .await;
+    mail.die();
+    if !beats {
+        // Without heartbeats nothing tells that the worker is dead: an operator does.
+        database.execute(
+            "UPDATE asynctasks SET task_status = 'Wait' WHERE task_status = 'Running' AND system_name = 'mail'",
+        );
+    }
+    let third = node_of(&database, "mail");
+    add(&database, "mail", &[50; 12]);
+    let other = GoWorker::start(&database, "other", beats);
+    all_succeed(&database, "mail").await;
+    all_succeed(&database, "order").await;
+    other.finish();
+
+    // The first theme moves back.
+    assert_eq!((first.stop(), second.stop()), (Some(0), Some(0)));
+    add(&database, "order", &[50; 20]);
+    let order = GoWorker::start(&database, "order", beats);
+    all_succeed(&database, "order").await;
+    order.finish();
+    assert_eq!(third.stop(), Some(0));
+
+    let none = |what: &str, sql: &str| assert_eq!(database.number(&format!("SELECT COUNT(*) FROM {sql}")), 0, "{what}");
+    none("lost", "asynctasks WHERE task_status <> 'Success' AND id <> 1");
+    none(
+        "run twice at once",
+        "asynctask_exec_row a JOIN asynctask_exec_row b ON a.task_id = b.task_id AND a.id < b.id \
+         AND a.last_run_time < b.last_run_end_time AND b.last_run_time < a.last_run_end_time",
+    );
+    none(
+        "run twice, or without a record",
+        "(SELECT t.id FROM asynctasks t LEFT JOIN asynctask_exec_row r ON r.task_id = t.id AND r.task_status = 'Success' WHERE t.id <> 1 \
+          GROUP BY t.id HAVING COUNT(r.id) <> 1) odd",
+    );
+    for column in ["create_time", "update_time", "last_run_time", "last_run_end_time"] {
+        none(
+            column,
+            &format!("asynctasks WHERE id <> 1 AND ABS(TIMESTAMPDIFF(SECOND, {column}, {LOCAL})) > 600"),
+        );
+    }
+    assert_eq!(
+        database.number(
+            "SELECT COUNT(*) FROM asynctasks t JOIN asynctask_exec_row r ON r.task_id = t.id WHERE t.id = 1 AND t.task_status = 'Failed' \
+             AND t.last_err_msg = 'it was so' AND t.update_time = '2026-01-02 03:04:05' AND r.last_run_time = '2026-01-02 03:04:05'"
+        ),
+        1,
+        "history is untouched"
+    );
+}
+
+#[actix_rt::test]
+async fn themes_move_one_by_one_and_back_on_tables_with_heartbeats() {
+    rollout(TABLES, true).await;
+}
+
+#[actix_rt::test]
+async fn themes_move_one_by_one_and_back_on_the_tables_of_the_guide() {
+    rollout(GUIDE, false).await;
+}
+
+#[actix_rt::test]
+async fn a_theme_on_which_workers_of_the_framework_live_is_left_to_them() {
+    let database = field();
+    let go = GoWorker::start(&database, THEME, true);
+    add(&database, THEME, &[8_000]);
+    let long = "SELECT COUNT(*) FROM asynctasks WHERE task_status = 'Running' AND method_name = 'Sleep'";
+    eventually("the task runs", async || (database.number(long) == 1).then_some(())).await;
+    let gaia = Gaia::builder()
+        .database(database.url_with("time_zone=+08:00"))
+        .handler("Demo", "Here", async_fn(async |_, _: Value| Ok("here")))
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    // The worker of the framework has no handler of this method, and would end the task as well.
+    let waits = demo
+        .add_task(NewTask::new("Demo", "Here").delay(Duration::from_millis(1)))
+        .await
+        .expect("is added")
+        .id;
+    // Whoever has run it: not this node, while the other side lives.
+    let ran = ended(&demo, waits).await;
+    assert_eq!(ran.last_result.as_deref(), Some("\"by Go\""));
+    go.finish();
+    let here = demo.add_task(NewTask::new("Demo", "Here")).await.expect("is added").id;
+    assert_eq!(ended(&demo, here).await.last_result.as_deref(), Some("\"here\""));
+    gaia.stop().await.expect("stops");
+}
+
+fn jobs_of(database: &Database, system: &str) -> GaiaBuilder {
+    Gaia::builder()
+        .database(database.url_with("time_zone=+08:00"))
+        .handler("Demo", "Echo", async_fn(async |_, args: Value| Ok(args)))
+        .jobs(JobsOptions::default().system_name(system).time_zone("Asia/Shanghai"))
+}
+
+async fn names(gaia: &Gaia) -> Vec<String> {
+    let page = gaia.jobs().list_jobs(ListJobs::default()).await.expect("lists");
+    let mut names: Vec<String> = page.items.into_iter().map(|job| job.job_name).collect();
+    names.sort_unstable();
+    names
+}
+
+#[actix_rt::test]
+async fn jobs_of_several_systems_are_kept_apart() {
+    let database = field();
+    let shop = jobs_of(&database, "shop").start().await.expect("starts");
+    let mail = jobs_of(&database, "mail").start().await.expect("starts");
+    let none = jobs_of(&database, "").start().await.expect("starts");
+    assert_eq!(names(&shop).await, ["Report", "report"]);
+    assert_eq!(names(&mail).await, ["report"]);
+    assert!(names(&none).await.is_empty());
+
+    // A name is taken in one system.
+    let each_second = |name: &str| NewJob::cron_job(name, "* * * * * *", "Demo", "Echo").args(&name);
+    let taken = shop.jobs().add_job(each_second("report")).await;
+    assert!(matches!(taken, Err(Error::JobNameTaken { .. })), "{taken:?}");
+    let in_shop = shop.jobs().add_job(each_second("fires")).await.expect("is added");
+    let in_mail = mail.jobs().add_job(each_second("fires")).await.expect("is added");
+    for (gaia, id) in [(&shop, in_shop), (&mail, in_mail)] {
+        eventually("the job runs", async || {
+            let records = gaia
+                .jobs()
+                .get_job_records(id, PageRequest::default())
+                .await
+                .expect("answers");
+            (records.total > 1).then_some(())
+        })
+        .await;
+    }
+    // A job of another system is not there: not to be seen, and not to be run.
+    assert!(matches!(
+        mail.jobs().get_job_detail(in_shop).await,
+        Err(Error::JobNotFound(_))
+    ));
+    assert!(none.jobs().execute_job_immediately(in_shop).await.is_err());
+    let strange =
+        "SELECT COUNT(*) FROM job_record r JOIN job_center j ON j.id = r.job_id WHERE r.system_name <> j.system_name";
+    assert_eq!(database.number(strange), 0);
+    for gaia in [shop, mail, none] {
+        gaia.stop().await.expect("stops");
+    }
+}
+
+/// The statement with which a program of the framework takes a job.
+fn go_takes(id: i64) -> String {
+    format!(
+        "UPDATE job_center SET run_status = '运行中', lease_owner = 'host-1-2', lease_expire_at = {LOCAL} + INTERVAL 4 SECOND, \
+         last_heartbeat_time = {LOCAL}, last_run_time = {LOCAL}, update_time = {LOCAL} WHERE id = {id} AND enabled = 1 \
+         AND (run_status = '待运行' OR lease_expire_at IS NULL OR lease_expire_at < {LOCAL})"
+    )
+}
+
+#[actix_rt::test]
+async fn a_job_that_one_side_holds_is_not_fired_by_the_other() {
+    let database = field();
+    let shop = jobs_of(&database, "shop").start().await.expect("starts");
+    // Held by a program of the framework before its first fire here.
+    let job = NewJob::cron_job("held", "* * * * * *", "Demo", "Echo")
+        .args(&1)
+        .enabled(false);
+    let id = shop.jobs().add_job(job).await.expect("is added");
+    database.execute(&format!("UPDATE job_center SET enabled = 1 WHERE id = {id}"));
+    database.execute(&go_takes(id));
+    let until = Utc::now() + Duration::from_secs(3);
+    let run = shop.jobs().execute_job_immediately(id).await;
+    assert!(matches!(&run, Err(Error::JobIsRunning { .. })), "{run:?}");
+    let text = refusal(run);
+    assert!(text.contains("another program, host-1-2, runs the job"), "{text}");
+    // Its lease runs out, as if the program had died. The fires before that are recorded as skipped.
+    let ran = eventually("the job runs here", async || {
+        let records = shop
+            .jobs()
+            .get_job_records(id, PageRequest::default())
+            .await
+            .expect("answers");
+        records
+            .items
+            .into_iter()
+            .find(|record| record.job_result_flag.as_deref() == Some(RunFlag::Success.as_str()))
+    })
+    .await;
+    assert!(
+        ran.scheduled_at.is_some_and(|at| at > until - Duration::from_secs(1)),
+        "{ran:?}"
+    );
+    let skipped = format!("SELECT COUNT(*) FROM job_record WHERE job_id = {id} AND job_result_flag = 'skipped'");
+    assert!(database.number(&skipped) >= 1);
+    shop.jobs().toggle_job(id, false).await.expect("is disabled");
+
+    // The other way round.
+    let slow = NewJob::cron_job("slow", "0 0 1 * * *", "Demo", "Slow");
+    let gaia = jobs_of(&database, "shop")
+        .handler(
+            "Demo",
+            "Slow",
+            async_fn(async |ctx: TaskContext, _: Value| {
+                ctx.cancelled().await;
+                Ok(())
+            }),
+        )
+        .start()
+        .await
+        .expect("starts");
+    let id = gaia.jobs().add_job(slow).await.expect("is added");
+    gaia.jobs().execute_job_immediately(id).await.expect("begins");
+    database.execute(&go_takes(id));
+    let ours = format!(
+        "SELECT COUNT(*) FROM job_center WHERE id = {id} AND lease_owner LIKE 'gaia:%' AND lease_expire_at > {LOCAL}"
+    );
+    assert_eq!(
+        database.number(&ours),
+        1,
+        "the program of the framework has not taken it"
+    );
+    gaia.jobs().cancel_job(id).await.expect("is asked to stop");
+    eventually("the job is free", async || {
+        database.execute(&go_takes(id));
+        (database.number(&ours) == 0).then_some(())
+    })
+    .await;
+    for gaia in [shop, gaia] {
+        gaia.stop().await.expect("stops");
+    }
 }

@@ -15,6 +15,8 @@ mod connections;
 mod cut_off;
 #[cfg(feature = "mysql")]
 mod field;
+#[cfg(feature = "mysql")]
+mod go_worker;
 mod guide;
 mod jobs;
 #[cfg(feature = "postgres")]

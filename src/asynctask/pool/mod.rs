@@ -114,13 +114,7 @@ impl Worker {
 }
 
 impl WorkerPool {
-    pub(super) fn new(
-        theme: Arc<ThemeContext>,
-        threads: Threads,
-        wake: Arc<Wake>,
-        workers: usize,
-        paused: bool,
-    ) -> Self {
+    pub(super) fn new(theme: Arc<ThemeContext>, threads: Threads, wake: Arc<Wake>, workers: usize, gate: Gate) -> Self {
         Self {
             target: workers,
             theme,
@@ -138,10 +132,7 @@ impl WorkerPool {
             last_assigned: Instant::now(),
             throughput: Throughput::new(Instant::now()),
             mean_durations: MeanDurations::default(),
-            gate: Gate {
-                paused,
-                ..Gate::default()
-            },
+            gate,
             scanner_waits: false,
             stop_waiters: Vec::new(),
             counts: Counts::default(),

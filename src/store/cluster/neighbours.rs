@@ -19,6 +19,11 @@ impl ClusterStore<'_> {
         self.db.dialect().has_neighbours
     }
 
+    /// Whether their workers may be there: the table of their heartbeats is.
+    pub(crate) fn has_neighbours(&self) -> bool {
+        db::on_each!(&self.db, |db| db.has_neighbours())
+    }
+
     /// Says to them which tasks this node runs, and sets back the tasks of these themes that their dead workers have left.
     pub(crate) async fn meet_neighbours(&self, node: String, themes: Vec<String>) -> Result<Neighbours, StoreError> {
         db::on_each!(&self.db, |db| db.meet_neighbours(node, themes).await)

@@ -272,10 +272,7 @@ async fn refuse_long_texts(
         if too_long.is_empty() {
             continue;
         }
-        let sql = format!(
-            "SELECT MIN(id) AS number FROM {table} WHERE {}",
-            too_long.join(" OR ")
-        );
+        let sql = format!("SELECT MIN(id) AS number FROM {table} WHERE {}", too_long.join(" OR "));
         if let Some(id) = number(conn, &sql).await? {
             return Err(SchemaError::Failed(format!(
                 "the row {id} of {table} has a text of more than 16 MB, and the columns of this crate hold no longer ones; nothing was \

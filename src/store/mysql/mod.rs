@@ -140,6 +140,10 @@ impl Backend for Mysql {
         Ok(())
     }
 
+    fn has_neighbours(&self) -> bool {
+        self.neighbour.may_be_there()
+    }
+
     async fn meet_neighbours(&self, node: String, themes: Vec<String>) -> Result<Neighbours, StoreError> {
         self.neighbour.meet(&self.connections, &node, &themes).await
     }
@@ -161,7 +165,9 @@ impl Backend for Mysql {
 
     async fn changes_before_migrations(&self) -> Result<Vec<String>, StoreError> {
         let mut conn = self.single().await?;
-        migrations::before(&mut conn).await.map_err(|error| error.of(self.url()))
+        migrations::before(&mut conn)
+            .await
+            .map_err(|error| error.of(self.url()))
     }
 
     async fn reserve_connections(&self) -> Result<(), StoreError> {

@@ -105,7 +105,7 @@ impl Neighbour {
         Ok(self.may_be_there())
     }
 
-    fn may_be_there(&self) -> bool {
+    pub(super) fn may_be_there(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 

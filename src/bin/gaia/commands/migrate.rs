@@ -21,7 +21,10 @@ pub async fn run(session: &Session, args: MigrateArgs) -> Result {
     let store = Store::connect(&url, Clock::system())
         .await
         .map_err(|error| of_store(&error))?;
-    let changes = store.changes_before_migrations().await.map_err(|error| of_store(&error))?;
+    let changes = store
+        .changes_before_migrations()
+        .await
+        .map_err(|error| of_store(&error))?;
     changes.iter().try_for_each(|change| session.out.line(change))?;
     let pending = store.pending_migrations().await.map_err(|error| of_store(&error))?;
     pending.iter().try_for_each(|name| session.out.line(name))?;
