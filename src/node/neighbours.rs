@@ -3,7 +3,10 @@
 //! They take tasks to be abandoned whose heartbeats they do not find, of every theme, and run them again. So a node keeps the heartbeats of
 //! its runs where they look. They claim tasks by other rules: a theme on which they work is left to them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
@@ -18,12 +21,15 @@ use crate::{
 /// As often as a worker of Go beats. A heartbeat counts for 30 s.
 pub(super) const LOOK_AT_NEIGHBOURS: Duration = Duration::from_secs(5);
 
+/// A theme is left to workers of Go until they have run none of its tasks for so long: they scan every 5 s.
+const QUIET: Duration = Duration::from_secs(15);
+
 /// What the node knows of workers of Go.
 #[derive(Debug, Default)]
 pub(super) struct Met {
     looking: SingleFlight,
-    /// Themes on which they work, and this node, too.
-    shared: BTreeSet<String>,
+    /// Themes of this node on which they work, and when they were last seen to run a task.
+    shared: HashMap<String, Instant>,
 }
 
 impl NodeActor {
@@ -61,26 +67,28 @@ impl NodeActor {
                 met.set_back
             );
         }
-        let mut shared = BTreeSet::new();
+        let now = Instant::now();
         for runtime in themes {
             let theme = runtime.name();
             let running = met.alive.get(theme);
-            runtime.change_gate(GateChange::Shared(running.is_some()));
-            let is_known = self.met.shared.contains(theme);
-            match running {
-                Some(tasks) if !is_known => say!(
+            if let Some(tasks) = running
+                && self.met.shared.insert(theme.to_owned(), now).is_none()
+            {
+                say!(
                     Warn,
-                    "theme {theme}: workers of the Go framework run {tasks} of its tasks, and this node takes none until they have stopped for \
-                     30 s. Both together would run tasks twice: stop the workers of one side"
-                ),
-                None if is_known => say!(
+                    "theme {theme}: workers of the Go framework run {tasks} of its tasks, and this node takes none until they have run none \
+                     for {QUIET:?}. Both together would run tasks twice: stop the workers of one side"
+                );
+            }
+            let seen = self.met.shared.get(theme);
+            let is_shared = seen.is_some_and(|seen| now.saturating_duration_since(*seen) < QUIET);
+            runtime.change_gate(GateChange::Shared(is_shared));
+            if !is_shared && self.met.shared.remove(theme).is_some() {
+                say!(
                     Info,
                     "theme {theme}: workers of the Go framework run none of its tasks any more; this node takes its tasks"
-                ),
-                _ => {}
+                );
             }
-            shared.extend(running.map(|_| theme.to_owned()));
         }
-        self.met.shared = shared;
     }
 }

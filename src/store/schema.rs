@@ -34,7 +34,6 @@ diesel::table! {
         queued -> Integer,
         traceparent -> Nullable<Text>,
         limit_key -> Nullable<Text>,
-        tenant_id -> Text,
     }
 }
 
@@ -429,5 +428,6 @@ diesel::allow_tables_to_appear_in_same_query!(gaia_aside, gaia_keys);
 diesel::allow_tables_to_appear_in_same_query!(gaia_key_slots, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(gaia_key_slots, gaia_remote_claims);
 diesel::allow_tables_to_appear_in_same_query!(gaia_slots, gaia_remote_claims);
+diesel::allow_tables_to_appear_in_same_query!(job_center, gaia_requests);
 diesel::allow_tables_to_appear_in_same_query!(job_record, gaia_nodes);
 diesel::allow_tables_to_appear_in_same_query!(job_center, job_record);

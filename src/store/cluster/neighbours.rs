@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::{ClusterStore, StoreError, db};
+use crate::store::{ClusterStore, StoreError, backend::Backend, db};
 
 /// What they do.
 #[derive(Debug, Default)]

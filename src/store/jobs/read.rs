@@ -2,7 +2,11 @@
 
 use std::cmp::Reverse;
 
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    dsl::{Eq, Filter, sql},
+    prelude::*,
+    sql_types::Bool,
+};
 use diesel_async::RunQueryDsl;
 
 use super::rows::{JobRow, RunFacts, RunRow, ScheduleRow};
@@ -102,7 +106,7 @@ macro_rules! listed {
 
 impl JobStore<'_> {
     /// The jobs of the system of this process.
-    pub(super) fn mine(&self) -> dsl::Filter<job_center::table, dsl::Eq<job_center::system_name, &str>> {
+    pub(super) fn mine(&self) -> Filter<job_center::table, Eq<job_center::system_name, &str>> {
         job_center::table.filter(job_center::system_name.eq(&*self.system))
     }
 

@@ -30,6 +30,8 @@ struct Column {
     definition: &'static str,
     /// Rows of this crate leave it out.
     may_be_null: bool,
+    /// If it is not there, a migration makes it.
+    is_made_later: bool,
 }
 
 const fn text(name: &'static str, characters: i64, definition: &'static str) -> Column {
@@ -38,6 +40,7 @@ const fn text(name: &'static str, characters: i64, definition: &'static str) -> 
         kind: Kind::Characters(characters),
         definition,
         may_be_null: false,
+        is_made_later: false,
     }
 }
 
@@ -47,6 +50,7 @@ const fn optional(name: &'static str, kind: Kind, definition: &'static str) -> C
         kind,
         definition,
         may_be_null: true,
+        is_made_later: false,
     }
 }
 
@@ -56,6 +60,7 @@ const fn long(name: &'static str, definition: &'static str) -> Column {
         kind: Kind::Long,
         definition,
         may_be_null: false,
+        is_made_later: false,
     }
 }
 
@@ -155,7 +160,10 @@ const COLUMNS: [(&str, &[Column]); 4] = [
                 Kind::Characters(32),
                 "varchar(50) CHARACTER SET utf8mb4 DEFAULT NULL COMMENT '执行结果标记: success/failed'",
             ),
-            optional("duration_ms", Kind::Long, "bigint DEFAULT NULL COMMENT '执行耗时(ms)'"),
+            Column {
+                is_made_later: true,
+                ..optional("duration_ms", Kind::Long, "bigint DEFAULT NULL COMMENT '执行耗时(ms)'")
+            },
         ],
     ),
 ];
@@ -239,6 +247,7 @@ fn letters(columns: &[&Found]) -> Option<String> {
 fn change(wanted: &Column, columns: &[&Found]) -> Option<String> {
     let Column { name, definition, .. } = wanted;
     match columns.iter().find(|found| found.name == *name) {
+        None if wanted.is_made_later => None,
         None => Some(format!("ADD COLUMN {name} {definition}")),
         Some(found) if wanted.is_met_by(found) => None,
         Some(_) => Some(format!("MODIFY {name} {definition}")),

@@ -13,8 +13,10 @@ use std::sync::{
 };
 
 use diesel::{
-    QueryResult,
-    sql_types::{BigInt, Text},
+    QueryResult, QueryableByName,
+    mysql::Mysql,
+    sql_query,
+    sql_types::{BigInt, Integer, Text},
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
@@ -75,14 +77,16 @@ macro_rules! is_abandoned {
     };
 }
 
-/// The Running tasks of these themes that no node of this crate runs: whether the task is abandoned, and whether it has a heartbeat.
-const FOREIGN: &str = concat!(
-    "SELECT t.id, t.system_name, ",
-    is_abandoned!(),
-    ", h.task_id IS NOT NULL FROM JSON_TABLE(?, '$[*]' COLUMNS (name VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$')) n \
-     STRAIGHT_JOIN asynctasks t ON t.system_name = n.name AND t.task_status = 'Running' AND t.lease_owner IS NULL \
-     LEFT JOIN async_task_heartbeat h ON h.task_id = t.id LIMIT 10000"
-);
+/// The Running tasks of so many themes that no node of this crate runs.
+fn foreign(themes: usize) -> String {
+    let names = vec!["?"; themes].join(", ");
+    format!(
+        "SELECT t.id, t.system_name AS theme, {} AS abandoned, h.task_id IS NOT NULL AS beats FROM asynctasks t \
+         LEFT JOIN async_task_heartbeat h ON h.task_id = t.id \
+         WHERE t.system_name IN ({names}) AND t.task_status = 'Running' AND t.lease_owner IS NULL LIMIT 10000",
+        is_abandoned!()
+    )
+}
 
 const SET_BACK: &str = concat!(
     "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) i STRAIGHT_JOIN asynctasks t FORCE INDEX (PRIMARY) \
@@ -92,8 +96,18 @@ const SET_BACK: &str = concat!(
     is_abandoned!()
 );
 
-/// Id and theme of a task, whether it is abandoned, and whether it has a heartbeat.
-type Foreign = (i64, String, i64, i64);
+#[derive(QueryableByName)]
+struct Foreign {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    theme: String,
+    #[diesel(sql_type = Integer)]
+    abandoned: i32,
+    /// Whether it has a heartbeat.
+    #[diesel(sql_type = Integer)]
+    beats: i32,
+}
 
 impl Neighbour {
     /// Looks whether workers of Go may be there.
@@ -106,7 +120,7 @@ impl Neighbour {
     }
 
     pub(super) fn may_be_there(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        AtomicBool::load(&self.0, Ordering::Relaxed)
     }
 
     /// Writes heartbeats of tasks whose rows were set to Running in this transaction.
@@ -142,21 +156,19 @@ impl Neighbour {
         if themes.is_empty() {
             return Ok(Neighbours::default());
         }
-        let themes = serde_json::Value::from(themes).to_string();
-        let foreign: Vec<Foreign> = on_server!(conn, |conn| prepared(FOREIGN)
-            .bind::<Text, _>(&themes)
-            .columns::<(BigInt, Text, BigInt, BigInt)>()
-            .load(conn)
-            .await)?;
+        let query = foreign(themes.len());
+        let foreign: Vec<Foreign> = on_server!(conn, |conn| {
+            let query = sql_query(&query).into_boxed::<Mysql>();
+            let query = themes.iter().fold(query, |query, theme| query.bind::<Text, _>(theme));
+            query.load(conn).await
+        })?;
         let mut met = Neighbours::default();
-        let (abandoned, alive): (Vec<_>, Vec<_>) = foreign
-            .into_iter()
-            .partition(|(.., is_abandoned, _)| *is_abandoned != 0);
-        for (_, theme, ..) in alive.into_iter().filter(|(.., beats)| *beats != 0) {
-            *met.alive.entry(theme).or_default() += 1;
+        let (abandoned, alive): (Vec<_>, Vec<_>) = foreign.into_iter().partition(|task| task.abandoned != 0);
+        for task in alive.into_iter().filter(|task| task.beats != 0) {
+            *met.alive.entry(task.theme).or_default() += 1;
         }
         if !abandoned.is_empty() {
-            let mut ids: Vec<i64> = abandoned.into_iter().map(|(id, ..)| id).collect();
+            let mut ids: Vec<i64> = abandoned.into_iter().map(|task| task.id).collect();
             ids.sort_unstable();
             let ids = serde_json::Value::from(ids).to_string();
             met.set_back = on_server!(conn, |conn| prepared(SET_BACK)

@@ -1,6 +1,6 @@
 //! Rows of tasks and of their records as the tables hold them, and their conversion into the values of the domain.
 
-use diesel::prelude::*;
+use diesel::{dsl::sql, expression::SqlLiteral, prelude::*, sql_types::Text};
 
 use super::{
     claimed::{DEFAULT_MAX_RETRY, traceparent},
@@ -54,6 +54,9 @@ pub(in crate::store) struct TaskFacts {
     queued: AnyInt,
     traceparent: Option<AnyText>,
     limit_key: Option<AnyText>,
+    // The schema has as many columns as diesel's tables may have.
+    #[diesel(select_expression = sql::<Text>("asynctasks.tenant_id"))]
+    #[diesel(select_expression_type = SqlLiteral<Text>)]
     tenant_id: AnyText,
 }
 
