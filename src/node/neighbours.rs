@@ -63,7 +63,7 @@ impl NodeActor {
         if met.set_back > 0 {
             say!(
                 Warn,
-                "{} tasks wait again that a dead worker of the Go framework had left at Running",
+                "tasks that a dead worker of the Go framework had left at Running wait again: {}",
                 met.set_back
             );
         }
