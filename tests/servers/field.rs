@@ -269,13 +269,12 @@ fn node_of(database: &Database, theme: &str) -> NodeProcess {
 async fn rollout(tables: &str, beats: bool) {
     let database = Database::of_kind(Kind::Mysql);
     database.execute(tables);
-    let ended = format!(
+    database.execute(
         "INSERT INTO asynctasks (id, service_name, method_name, task_name, system_name, task_status, last_err_msg, create_time, update_time) \
          VALUES (1, 'Demo', 'Sleep', 'of old', 'order', 'Failed', 'it was so', '2026-01-02 03:04:05', '2026-01-02 03:04:05'); \
          INSERT INTO asynctask_exec_row (task_id, task_status, last_err_msg, last_run_time) \
-         VALUES (1, 'Failed', 'it was so', '2026-01-02 03:04:05')"
+         VALUES (1, 'Failed', 'it was so', '2026-01-02 03:04:05')",
     );
-    database.execute(&ended);
     let (order, mail) = (
         GoWorker::start(&database, "order", beats),
         GoWorker::start(&database, "mail", beats),

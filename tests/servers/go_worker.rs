@@ -100,7 +100,7 @@ async fn work(url: &str, theme: &'static str, beats: bool, order: &AtomicU8) {
         beats,
         runs: Vec::new(),
     };
-    let (mut beaten, mut scanned) = (Instant::now(), Instant::now() - SCAN);
+    let (mut beaten, mut scanned) = (Instant::now(), Instant::now());
     loop {
         worker.end_runs().await;
         match order.load(Ordering::SeqCst) {

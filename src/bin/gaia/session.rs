@@ -35,7 +35,10 @@ impl Session {
                 ca_file,
             } => Api::of_server(&url, token_file.as_deref(), ca_file.as_deref()),
             Target::Database(database) => {
-                let local = self.local.get_or_try_init(async || Local::open(database).await).await?;
+                let local = self
+                    .local
+                    .get_or_try_init(async || Local::open(*database).await)
+                    .await?;
                 Api::of_local(local)
             }
         }

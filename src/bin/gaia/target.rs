@@ -17,7 +17,7 @@ pub enum Target {
         token_file: Option<PathBuf>,
         ca_file: Option<PathBuf>,
     },
-    Database(Database),
+    Database(Box<Database>),
 }
 
 /// A database, and what the configuration says of it.
@@ -40,24 +40,21 @@ impl Target {
         };
         match (&globals.server, &globals.database, &globals.config) {
             (Some(url), None, None) => Ok(server(url.clone())),
-            (None, Some(url), None) => Database::of(url.clone()).map(Self::Database),
+            (None, Some(url), None) => Database::of(url.clone()),
             (None, None, Some(file)) => {
                 let config = Config::load(file).and_then(|config| config.with_env());
-                let url = config.and_then(|config| {
+                let target = config.and_then(|config| {
                     for warning in config.warnings() {
                         say(&format!("gaia: configuration: {warning}"));
                     }
-                    Ok(Database {
-                        url: config.async_task_url()?.to_owned(),
-                        config: of_jobs(config),
-                    })
+                    let url = config.async_task_url()?.to_owned();
+                    Ok(Database::with(url, config))
                 });
-                url.map(Self::Database)
-                    .map_err(|error| Failure::usage(error.to_string()))
+                target.map_err(|error| Failure::usage(error.to_string()))
             }
             (None, None, None) => match (variable("GAIA_SERVER"), variable("DATABASE_URL")) {
                 (Some(url), _) => Ok(server(url)),
-                (None, Some(url)) => Database::of(url).map(Self::Database),
+                (None, Some(url)) => Database::of(url),
                 (None, None) => Err(Failure::usage(NOTHING_NAMED)),
             },
             _ => Err(Failure::usage(
@@ -79,20 +76,17 @@ impl Target {
 
 impl Database {
     /// With what the environment says.
-    fn of(url: String) -> Result<Self> {
+    fn of(url: String) -> Result<Target> {
         let config = Config::from_env().map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Self {
-            url,
-            config: of_jobs(config),
-        })
+        Ok(Self::with(url, config))
     }
-}
 
-/// Jobs are shown in the zone, and of the system, of the nodes.
-fn of_jobs(config: Config) -> Config {
-    let mut kept = Config::default();
-    kept.jobs = config.jobs;
-    kept
+    /// Jobs are shown in the zone, and of the system, of the nodes.
+    fn with(url: String, config: Config) -> Target {
+        let mut kept = Config::default();
+        kept.jobs = config.jobs;
+        Target::Database(Box::new(Self { url, config: kept }))
+    }
 }
 
 /// An empty variable counts as none.

@@ -15,12 +15,12 @@ pub(crate) struct Neighbours {
 
 impl ClusterStore<'_> {
     /// Whether such programs can be there: they know one of the databases.
-    pub(crate) fn may_have_neighbours(&self) -> bool {
+    pub(crate) fn may_have_neighbours(self) -> bool {
         self.db.dialect().has_neighbours
     }
 
     /// Whether their workers may be there: the table of their heartbeats is.
-    pub(crate) fn has_neighbours(&self) -> bool {
+    pub(crate) fn has_neighbours(self) -> bool {
         db::on_each!(&self.db, |db| db.has_neighbours())
     }
 

@@ -158,8 +158,10 @@ impl Neighbour {
         }
         let query = foreign(themes.len());
         let foreign: Vec<Foreign> = on_server!(conn, |conn| {
-            let query = sql_query(&query).into_boxed::<Mysql>();
-            let query = themes.iter().fold(query, |query, theme| query.bind::<Text, _>(theme));
+            let mut query = sql_query(&query).into_boxed::<Mysql>();
+            for theme in themes {
+                query = query.bind::<Text, _>(theme);
+            }
             query.load(conn).await
         })?;
         let mut met = Neighbours::default();

@@ -185,11 +185,11 @@ fn fires(api: &Api, findings: &mut Findings, job: &Fields) {
     };
     let next: Vec<chrono::DateTime<chrono::Utc>> = job.get("next_fires").unwrap_or_default();
     let means = job.text("description");
-    let mut explain = format!("gaia schedule explain {}", word(&job.text("cron_expr")));
-    let zone = job.text("time_zone");
-    if !zone.is_empty() {
-        explain.push_str(&format!(" --zone {}", word(&zone)));
-    }
+    let zone = match job.text("time_zone").as_str() {
+        "" => String::new(),
+        zone => format!(" --zone {}", word(zone)),
+    };
+    let explain = format!("gaia schedule explain {}{zone}", word(&job.text("cron_expr")));
     match next.first() {
         Some(fire) => findings.note(
             format!("{means}; it fires next at {}", words::both(*fire, &view)),
