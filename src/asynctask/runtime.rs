@@ -96,7 +96,7 @@ impl ThemeRuntime {
         let gate = Gate {
             paused,
             // Until the node has looked.
-            shared: parts.store.cluster().has_neighbours(),
+            shared: parts.store.has_neighbours(),
             ..Gate::default()
         };
         let process = RunParts {
@@ -297,6 +297,7 @@ impl ThemeRuntime {
         Ok(SchedulerStatus {
             theme: self.theme.name().to_string(),
             paused: pool.gate.paused,
+            shared: pool.gate.shared,
             fenced: pool.gate.fenced,
             draining: pool.gate.draining,
             scans: scanner.scans,

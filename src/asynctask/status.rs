@@ -45,6 +45,9 @@ pub struct SchedulerStatus {
     pub theme: String,
     /// No new work is taken: the theme is paused.
     pub paused: bool,
+    /// No new work is taken: workers of the Go framework on the same database run tasks of the theme, or the node has not looked yet.
+    #[serde(default)]
+    pub shared: bool,
     /// No new work is taken: this node could not beat for its lease time and cannot know whether others took its work.
     pub fenced: bool,
     /// No new work is taken: the process is about to stop ([`Gaia::drain`](crate::Gaia::drain)).

@@ -122,7 +122,7 @@ impl DatabaseWork {
             Self::EndLostRuns => "cannot end the runs of dead nodes",
             Self::BringBack => "cannot look for tasks that a wrong clock has put off",
             Self::MeetNeighbours => {
-                "cannot look after tasks beside workers of the Go framework, which may run them a second time"
+                "cannot see what workers of the Go framework do on these tables: they may run tasks of this node again, and it begins no further theme"
             }
             Self::CompareRuns => "cannot compare the rows under it with its runs",
             Self::WriteHistory => "cannot write its part of the history, will try again and again",

@@ -12,7 +12,7 @@ use super::{
     NodeInfo, NodeTheme,
     history::write_history,
     info::{methods_column, served_elsewhere},
-    neighbours::{LOOK_AT_NEIGHBOURS, Met},
+    neighbours::{LOOK_AT_NEIGHBOURS, SharedThemes},
     remote::{Look, RemoteWatch, SettledClaims},
     requests::{Requests, follow, requests},
     rescue,
@@ -50,11 +50,11 @@ const BEATS_PER_ROUND: i64 = 3;
 
 /// Writes the heartbeat, keeps the lease, rescues the work of dead nodes, and follows requests of other processes.
 pub struct NodeActor {
-    pub(super) row: NodeRow,
+    row: NodeRow,
     lease: NodeLease,
     held: HeldRuns,
-    pub(super) store: Store,
-    pub(super) themes: ThemeRuntimes,
+    store: Store,
+    themes: ThemeRuntimes,
     jobs_slot: JobsSlot,
     registry: Registry,
     beating: SingleFlight,
@@ -68,7 +68,8 @@ pub struct NodeActor {
     settled: SettledClaims,
     set_back: SetBack,
     bringing_back: SingleFlight,
-    pub(super) met: Met,
+    shared: SharedThemes,
+    looks_at_neighbours: SingleFlight,
     rescuing: SingleFlight,
     looks_for_requests: SingleFlight,
     follows_requests: SingleFlight,
@@ -77,7 +78,7 @@ pub struct NodeActor {
     written: Option<Written>,
     tally: Tally,
     writes_history: SingleFlight,
-    pub(super) said: Said,
+    said: Said,
 }
 
 impl std::fmt::Debug for NodeActor {
@@ -149,7 +150,8 @@ impl NodeActor {
             settled: parts.settled,
             set_back: SetBack::default(),
             bringing_back: SingleFlight::default(),
-            met: Met::default(),
+            shared: SharedThemes::default(),
+            looks_at_neighbours: SingleFlight::default(),
             rescuing: SingleFlight::default(),
             looks_for_requests: SingleFlight::default(),
             follows_requests: SingleFlight::default(),
@@ -318,6 +320,30 @@ impl NodeActor {
                 jobs.change_gate(GateChange::Fenced(fenced));
             }
         }
+    }
+
+    // ---- workers of the Go framework ----
+
+    fn look_at_neighbours(&mut self, ctx: &mut Context<Self>) {
+        // A look that is under way may not have seen the newest theme.
+        if !self.store.may_have_neighbours() || !self.looks_at_neighbours.begin_or_queue() {
+            return;
+        }
+        let (store, node, themes) = (self.store.clone(), self.row.id.clone(), self.themes.all());
+        let names = themes.iter().map(|theme| theme.name().to_owned()).collect();
+        let meet = async move { store.meet_neighbours(node, names).await };
+        ctx.spawn(meet.into_actor(self).map(move |met, node, ctx| {
+            match met {
+                Ok(met) => {
+                    node.said.succeeded(DatabaseWork::MeetNeighbours);
+                    node.shared.follow(&themes, &met);
+                }
+                Err(error) => node.said.failed(DatabaseWork::MeetNeighbours, &error),
+            }
+            if node.looks_at_neighbours.end() {
+                node.look_at_neighbours(ctx);
+            }
+        }));
     }
 
     // ---- history ----
@@ -633,7 +659,7 @@ impl Actor for NodeActor {
         ctx.run_interval(self.lease.length() / BEATS, Self::beat);
         ctx.run_interval(self.lease.length() / (BEATS * 5), Self::look_at_lease);
         ctx.run_interval(LOOK_FOR_REQUESTS, Self::look_for_requests);
-        if self.store.cluster().may_have_neighbours() {
+        if self.store.may_have_neighbours() {
             ctx.run_interval(LOOK_AT_NEIGHBOURS, Self::look_at_neighbours);
         }
         self.drop_old_requests(ctx);

@@ -30,12 +30,12 @@
 //!   and has at most 1,000 ends or 4 MiB of texts. So a batch that is tried again after an error may find some of its ends written, and
 //!   reports these as stale. Rows are changed in the order of their keys.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, FixedOffset, Utc};
 
 use super::{
-    Neighbours, StoreError,
+    StoreError,
     tasks::{
         claimed::{Claim, ClaimId, Claimed},
         held::{Addition, NewHeld, Released, release::Ended},
@@ -46,6 +46,15 @@ use super::{
     time::{StoredTime, UTC},
 };
 use crate::domain::AddedTask;
+
+/// What programs of the Go framework do on the same tables.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    /// How many tasks a dead worker of theirs had left at Running. They wait again.
+    pub(crate) set_back: usize,
+    /// The themes in which workers of theirs run tasks, and how many tasks.
+    pub(crate) alive: BTreeMap<String, usize>,
+}
 
 /// A handle on one database. A clone is a handle on the same database.
 pub(super) trait Backend: Clone {

@@ -30,7 +30,7 @@ mod tasks;
 mod time;
 mod url;
 
-pub(crate) use backend::Announcement;
+pub(crate) use backend::{Announcement, Neighbours};
 pub(crate) use cluster::*;
 pub use enqueue::{BlockingEnqueueConnection, EnqueueConnection};
 pub(crate) use error::StatementError;
@@ -232,6 +232,22 @@ impl Store {
     /// An error if the files of the database that this process has open are not at their paths any more (SQLite).
     pub(crate) fn check_files(&self) -> Result<(), StoreError> {
         db::on_each!(&self.db, |db| db.check_files())
+    }
+
+    /// Whether programs of the Go framework may be on the same tables: they know one of the databases.
+    pub(crate) fn may_have_neighbours(&self) -> bool {
+        self.db.dialect().has_neighbours
+    }
+
+    /// Whether workers of the Go framework may be there: the table of their heartbeats is.
+    pub(crate) fn has_neighbours(&self) -> bool {
+        db::on_each!(&self.db, |db| db.has_neighbours())
+    }
+
+    /// Says to programs of the Go framework which tasks this node runs, and sets back the tasks of these themes that their dead workers have
+    /// left.
+    pub(crate) async fn meet_neighbours(&self, node: String, themes: Vec<String>) -> Result<Neighbours, StoreError> {
+        db::on_each!(&self.db, |db| db.meet_neighbours(node, themes).await)
     }
 
     /// Waits until this process has the connections that a node cannot do without (two, on a server), and the server could give

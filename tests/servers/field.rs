@@ -382,12 +382,14 @@ async fn a_theme_on_which_workers_of_the_framework_live_is_left_to_them() {
     let demo = gaia.scheduler(THEME).expect("is a theme");
     // The worker of the framework has no handler of this method, and would end the task as well.
     let waits = demo.add_task(NewTask::new("Demo", "Here")).await.expect("is added").id;
-    // Whoever has run it: not this node, while the other side lives.
+    let status = demo.status().await.expect("answers");
+    assert!(status.shared && !status.paused, "{status:?}");
     let ran = ended(&demo, waits).await;
     assert_eq!(ran.last_result.as_deref(), Some("\"by Go\""));
     go.finish();
     let here = demo.add_task(NewTask::new("Demo", "Here")).await.expect("is added").id;
     assert_eq!(ended(&demo, here).await.last_result.as_deref(), Some("\"here\""));
+    assert!(!demo.status().await.expect("answers").shared);
     gaia.stop().await.expect("stops");
 }
 

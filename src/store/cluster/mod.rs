@@ -6,7 +6,6 @@ mod bulk;
 mod history;
 mod limits;
 mod logs;
-mod neighbours;
 pub(super) mod nodes;
 mod notify;
 mod prune;
@@ -20,7 +19,6 @@ pub(crate) use history::{Folding, MOST_ROWS};
 pub(crate) use limits::{
     Held, KEYS, KeyOfMethod, KeyTask, LimitUse, MOST_LIMITS, Settle, SettleKeys, Settled, SettledKeys, StoredLimit,
 };
-pub(crate) use neighbours::Neighbours;
 pub(crate) use nodes::{Beat, NodeRow, Nodes, PROTOCOL, SeenNode};
 pub(crate) use prune::{End, Expired, Line, RecordKey};
 pub(crate) use requests::{RequestState, TakenRequest};

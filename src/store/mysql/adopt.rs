@@ -11,7 +11,7 @@ use diesel::{
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use super::migrations::{execute, number};
+use super::plain::{execute, number};
 use crate::store::migrations::SchemaError;
 
 /// What a column of the guide's tables can hold.

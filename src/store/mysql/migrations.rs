@@ -4,11 +4,14 @@ use std::borrow::Cow;
 
 use diesel::{
     QueryResult, QueryableByName,
-    sql_types::{BigInt, Nullable, Text},
+    sql_types::{BigInt, Text},
 };
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use super::adopt;
+use super::{
+    adopt,
+    plain::{Number, execute, number},
+};
 use crate::store::migrations::{APPLIED, Applied, Migration, SchemaError, Upgrade, migration, pending};
 
 const MIGRATIONS: [Migration; 27] = [
@@ -79,12 +82,6 @@ struct Found {
     engine: String,
     #[diesel(sql_type = BigInt)]
     is_short: i64,
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    number: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -199,15 +196,6 @@ async fn applied(conn: &mut AsyncMysqlConnection) -> QueryResult<Vec<Applied>> {
         Some(0) => Ok(Vec::new()),
         _ => diesel::sql_query(APPLIED).load(conn).await,
     }
-}
-
-pub(super) async fn number(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<Option<i64>> {
-    let row: Number = diesel::sql_query(sql).get_result(conn).await?;
-    Ok(row.number)
-}
-
-pub(super) async fn execute(conn: &mut AsyncMysqlConnection, sql: &str) -> QueryResult<()> {
-    diesel::sql_query(sql).execute(conn).await.map(drop)
 }
 
 struct Statement {

@@ -12,6 +12,7 @@ mod connect;
 mod finish;
 mod migrations;
 mod neighbour;
+mod plain;
 mod queue;
 mod time_zone;
 

@@ -249,6 +249,7 @@ fn counters(view: &View, status: &NodeStatus) -> Markup {
             @for theme in &status.themes {
                 h3 {
                     (theme_link(view, &theme.theme))
+                    @if theme.shared { " " span.tag.warn { (words.shared) } }
                     (states(view, theme.paused, theme.fenced, theme.draining))
                 }
                 (figures(view, &of_theme(theme)))

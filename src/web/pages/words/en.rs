@@ -507,6 +507,7 @@ pub(super) const WORDS: Words = Words {
     tasks_of_node: "Tasks that it runs",
     ended_lately: |time| format!("Attempts, last {time}"),
     fenced: "takes no work: its heartbeat failed",
+    shared: "takes no work: workers of the Go framework run tasks of the theme",
     draining: "takes no work: it is about to stop",
     unserved_here: "Due here, and this node has no handler",
     handler_died: "its handler has died",

@@ -388,6 +388,7 @@ pub(super) struct Words {
     pub(super) tasks_of_node: &'static str,
     pub(super) ended_lately: fn(&str) -> String,
     pub(super) fenced: &'static str,
+    pub(super) shared: &'static str,
     pub(super) draining: &'static str,
     pub(super) unserved_here: &'static str,
     pub(super) handler_died: &'static str,

@@ -480,6 +480,7 @@ pub(super) const WORDS: Words = Words {
     tasks_of_node: "正在执行的任务",
     ended_lately: |time| format!("最近 {time}的执行"),
     fenced: "心跳失败，已停止取任务",
+    shared: "Go 框架的 Worker 正在执行该主题的任务，本节点不取任务",
     draining: "即将停止，不再取任务",
     unserved_here: "已到期，但该节点没有对应的处理函数",
     handler_died: "处理函数所在的 actor 已停止",

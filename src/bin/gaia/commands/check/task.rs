@@ -168,6 +168,7 @@ async fn waiting(api: &Api, findings: &mut Findings, task: &Fields, status: &str
     let theme = Theme::read(api, &task.text("theme")).await?;
     theme::is_open(api, findings, &theme);
     theme::has_workers(findings, &theme);
+    theme::is_ours(api, findings, &theme.name).await?;
     serves(api, findings, task, &theme).await?;
     if due.is_none() {
         limit::of_task(api, findings, task).await?;

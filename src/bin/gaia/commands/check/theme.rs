@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     api::{Api, Fields, Pairs},
-    commands::{method, theme::note},
-    exit::Result,
+    commands::{method, node, theme::note},
+    exit::{Exit, Result},
     output::{View, words},
 };
 
@@ -45,6 +45,7 @@ pub async fn look(api: &Api, findings: &mut Findings, name: &str) -> Result<()> 
     is_known(api, findings, &theme).await?;
     is_open(api, findings, &theme);
     has_workers(findings, &theme);
+    is_ours(api, findings, name).await?;
     is_served(api, findings, &theme).await?;
     limit::of_theme(api, findings, name).await?;
     waits(api, findings, &theme);
@@ -156,6 +157,29 @@ pub fn has_workers(findings: &mut Findings, theme: &Theme) {
             }
         )),
     }
+}
+
+/// Nodes that leave the theme to workers of the Go framework.
+pub async fn is_ours(api: &Api, findings: &mut Findings, name: &str) -> Result<()> {
+    for node in node::nodes(api).await?.iter().filter(|node| node.flag("alive")) {
+        let id = node.text("id");
+        let detail = match api.get(&["nodes", &id]).send().await {
+            Err(failure) if failure.exit == Exit::NotFound => continue,
+            detail => detail?.fields()?,
+        };
+        let themes = detail.object("status").map(|status| status.list("themes"));
+        let mut themes = themes.unwrap_or_default().into_iter();
+        if themes.any(|theme| theme.text("theme") == name && theme.flag("shared")) {
+            findings.wrong(
+                format!(
+                    "the node {id} takes no tasks of the theme {name}: workers of the Go framework run some, or it cannot see what they do"
+                ),
+                "workers of one side alone on the theme",
+                &[&format!("gaia node get {id}")],
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Due tasks whose methods no node serves.
