@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(utoipa::ToSchema))]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own")]
 pub struct SchedulerStatus {
     /// The theme.
     pub theme: String,
