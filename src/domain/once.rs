@@ -95,12 +95,14 @@ impl OnceKey {
     }
 }
 
-/// The task without its trace: a caller who repeats a call may do so in another span.
+/// The task without its trace: a caller who repeats a call may do so in another span. A task that says nothing of retries is hashed as in earlier
+/// versions, which wrote the default.
 fn untraced(task: &NewTask) -> Cow<'_, NewTask> {
-    match task.traceparent {
-        None => Cow::Borrowed(task),
-        Some(_) => Cow::Owned(NewTask {
+    match (&task.traceparent, task.max_retry) {
+        (None, Some(_)) => Cow::Borrowed(task),
+        _ => Cow::Owned(NewTask {
             traceparent: None,
+            max_retry: Some(task.max_retry.unwrap_or(3)),
             ..task.clone()
         }),
     }

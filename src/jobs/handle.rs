@@ -134,11 +134,11 @@ impl Jobs {
     }
 
     async fn update(&self, id: i64, job: NewJob, version: Option<i64>) -> Result<(), Error> {
-        let job = job.or_overlap(&self.rules);
+        let (job, overlap) = (job.or_overlap(&self.rules), self.rules.overlap);
         job.define(&self.rules)?;
         let name = job.job_name.clone();
         let edit = ask(&self.store, |store| async move {
-            store.jobs().update(id, job, version).await
+            store.jobs().update(id, job, version, overlap).await
         });
         self.edited(id, version, edit.await?, name)
     }

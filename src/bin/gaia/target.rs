@@ -81,10 +81,13 @@ impl Database {
         Ok(Self::with(url, config))
     }
 
-    /// Jobs are shown in the zone, and of the system, of the nodes.
+    /// With the zone, the system and the defaults of the nodes.
     fn with(url: String, config: Config) -> Target {
         let mut kept = Config::default();
         kept.jobs = config.jobs;
+        kept.node.compat = config.node.compat;
+        kept.async_task.max_retry = config.async_task.max_retry;
+        kept.async_task.retry_succeeded = config.async_task.retry_succeeded;
         Target::Database(Box::new(Self { url, config: kept }))
     }
 }

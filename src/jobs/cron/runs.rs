@@ -69,11 +69,13 @@ impl CronActor {
             }
             Fired::Skipped(reason) => {
                 self.counts.skipped += 1;
+                self.timetable.begun(fire.job_id, self.now());
                 self.tell_skipped(&fire, reason);
             }
             Fired::Taken => {
                 self.counts.taken += 1;
                 // If it has waited here, the fires after it may be another node's by now, too.
+                self.timetable.begun(fire.job_id, self.now());
                 self.timetable.resume(fire.job_id, self.now());
             }
             Fired::Waits => self.timetable.hold(&fire),

@@ -200,7 +200,7 @@ impl Timetable {
         self.jobs.get(&job_id).is_some_and(|job| job.waits)
     }
 
-    /// A run of the job begins. If no fire waits behind it, later ones have not waited.
+    /// A fire of the job was claimed here or elsewhere. If no fire waits behind it, later ones have not waited.
     pub(super) fn begun(&mut self, job_id: i64, now: DateTime<Utc>) {
         if let Some(job) = self.jobs.get_mut(&job_id) {
             job.waits = job.waits && job.next.is_some_and(|next| next <= now);

@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 
 use super::rows::DefinedRow;
 use crate::{
-    domain::{NewJob, SecretChange},
+    domain::{NewJob, OverlapPolicy, SecretChange},
     store::{JobStore, StoreError, db::on_backend, schema::job_center, time::StoredTime},
 };
 
@@ -79,13 +79,23 @@ impl JobStore<'_> {
         Ok(AddJob::Added(id))
     }
 
-    /// Replaces the definition of a job, if it is of this version; the new schedule holds from now on.
-    pub(crate) async fn update(&self, id: i64, job: NewJob, version: Option<i64>) -> Result<EditJob, StoreError> {
+    /// Replaces the definition of a job, if it is of this version; the new schedule holds from now on. A job without an overlap policy is shown with
+    /// `default`, and stays without one if the new definition repeats that: nodes may have another default.
+    pub(crate) async fn update(
+        &self,
+        id: i64,
+        mut job: NewJob,
+        version: Option<i64>,
+        default: OverlapPolicy,
+    ) -> Result<EditJob, StoreError> {
         let Some(known) = self.get(id).await? else {
             return Ok(EditJob::NotFound);
         };
         if version.is_some_and(|version| version != known.version()) {
             return Ok(EditJob::Changed);
+        }
+        if !known.has_overlap() && job.overlap_policy.as_deref() == Some(default.as_str()) {
+            job.overlap_policy = None;
         }
         let renamed = (known.job_name.0 != job.job_name).then(|| job.job_name.clone());
         if let Some(name) = &renamed

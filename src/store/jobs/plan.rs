@@ -226,10 +226,10 @@ impl Plan {
         let held = job.held_by_another(claim.now);
         let is_under_way = !open.is_empty() || self.begun.contains(&job.id) || held.is_some();
         let decision = match (&fire.kind, held) {
+            (FireKind::Scheduled { skip: Some(why), .. }, _) => Decision::Skip(why.clone()),
             (FireKind::Scheduled { .. }, _) if overlap == OverlapPolicy::Delay && is_under_way => {
                 return Planned::Waits;
             }
-            (FireKind::Scheduled { skip: Some(why), .. }, _) => Decision::Skip(why.clone()),
             (_, Some((owner, until))) => Decision::Skip(format!(
                 "skipped: another program, {owner}, runs the job, and holds it until {} if it says nothing further",
                 until.to_rfc3339_opts(SecondsFormat::Secs, true)

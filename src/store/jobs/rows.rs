@@ -85,6 +85,11 @@ impl JobRow {
         !is_of_this_crate(&self.lease_owner.0) && time(self.last_run_time).is_some_and(|last| last >= at)
     }
 
+    /// Whether it has an overlap policy of its own.
+    pub(super) fn has_overlap(&self) -> bool {
+        self.overlap_policy.is_some()
+    }
+
     /// What happens if the job is due while a run of it is open. An unknown policy counts as `Forbid`; the run then fails and says that the
     /// row is bad.
     pub(crate) fn overlap(&self, default: OverlapPolicy) -> OverlapPolicy {

@@ -30,6 +30,8 @@ pub async fn run(session: &Session, args: MigrateArgs) -> Result {
     pending.iter().try_for_each(|name| session.out.line(name))?;
     let count = words::counted(pending.len(), "migration", "migrations");
     if pending.is_empty() {
+        // The zone of the URL may be another than the database's.
+        store.check_schema().await.map_err(|error| of_store(&error))?;
         say("The tables are of this program's version; nothing is to be done.");
     } else if args.dry_run {
         say(&format!(
