@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use gaia_actors::{Compat, Error, OverlapPolicy, RunFlag, async_fn, prelude::*};
+use gaia_actors::{Compat, Error, MisfirePolicy, OverlapPolicy, RunFlag, async_fn, prelude::*};
 use serde_json::Value;
 
 use super::{ended, flag, flags, gate_job, gated, records, serving, tested, tick, tick_after};
@@ -106,6 +106,29 @@ async fn jobs_without_a_policy_have_that_of_the_process() {
     gate.let_pass(2);
     let ran = ended(&jobs, there.id, 2).await;
     assert_eq!((flags(&ran), gate.most()), (vec![Some(RunFlag::Success); 2], 1));
+
+    // An edit of something else leaves it without a policy: another process may have another default.
+    let edited = NewJob::from(there.clone()).time_zone("Asia/Shanghai");
+    jobs.update_job(there.id, edited).await.expect("is there");
+    let without = "SELECT COUNT(*) FROM job_center WHERE overlap_policy IS NULL AND time_zone = 'Asia/Shanghai'";
+    assert_eq!(test.database.number(without), 1);
+}
+
+#[actix_rt::test]
+async fn a_missed_fire_that_is_to_be_skipped_does_not_wait() {
+    let test = tested().await;
+    let jobs = test.jobs();
+    let job = delayed("*/10 * * * * *").misfire(MisfirePolicy::Skip);
+    let (id, gate) = gated(&jobs, test.registry(), job).await;
+    tick_after(&test, Duration::from_secs(10)).await;
+    gate.entered(1).await;
+    // The fires of 20 to 50 s are missed, those of 60 and 70 s are in time.
+    tick_after(&test, Duration::from_secs(60)).await;
+    gate.let_pass(3);
+    let all = ended(&jobs, id, 4).await;
+    let [success, skipped] = [RunFlag::Success, RunFlag::Skipped].map(Some);
+    assert_eq!(flags(&all), [success, skipped, success, success]);
+    assert_eq!(gaps(&all), [40, 10, 10]);
 }
 
 #[actix_rt::test]
