@@ -448,6 +448,42 @@ async fn jobs_of_several_systems_are_kept_apart() {
     }
 }
 
+#[actix_rt::test]
+async fn a_second_that_the_other_side_has_fired_is_not_fired_again() {
+    let database = field();
+    let shop = jobs_of(&database, "shop").start().await.expect("starts");
+    let job = NewJob::cron_job("each second", "* * * * * *", "Demo", "Echo")
+        .args(&1)
+        .enabled(false);
+    let id = shop.jobs().add_job(job).await.expect("is added");
+    // Its clock may be a little ahead.
+    let enable = |seconds: u32| {
+        database.execute(&format!(
+            "UPDATE job_center SET enabled = 1, lease_owner = '', last_run_time = {LOCAL} + INTERVAL {seconds} SECOND WHERE id = {id}"
+        ));
+        Utc::now() + Duration::from_secs(seconds.into())
+    };
+    let first = async || {
+        eventually("the job runs", async || {
+            let page = shop
+                .jobs()
+                .get_job_records(id, PageRequest::default())
+                .await
+                .expect("answers");
+            page.items.last().and_then(|record| record.scheduled_at)
+        })
+        .await
+    };
+    let fired = enable(5);
+    assert!(first().await > fired - Duration::from_secs(1), "{fired}");
+    shop.jobs().toggle_job(id, false).await.expect("is disabled");
+    database.execute(&format!("DELETE FROM job_record WHERE job_id = {id}"));
+    // A time that lies far ahead was written in another zone.
+    let far = enable(28_800);
+    assert!(first().await < far - Duration::from_secs(20_000));
+    shop.stop().await.expect("stops");
+}
+
 /// The statement with which a program of the framework takes a job.
 fn go_takes(id: i64) -> String {
     format!(

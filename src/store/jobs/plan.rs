@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{
     fires::{ClaimedRun, Fire, FireClaim, FireKind, Fired},
@@ -18,8 +18,12 @@ use crate::{
     },
 };
 
+/// A last run of another program that lies further ahead was written in another time zone, or by a wrong clock. It counts for nothing.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
+
 /// The rows that the claim has read while the jobs were locked.
 pub(super) struct Seen {
+    now: DateTime<Utc>,
     jobs: HashMap<i64, JobRow>,
     /// Jobs that exist and that this claim could not lock, or leaves for the next claim.
     locked: Vec<i64>,
@@ -82,6 +86,7 @@ impl Seen {
             (last <= far).then_some((job.id, last))
         };
         let mut seen = Self {
+            now: claim.now,
             locked,
             last: jobs.iter().filter_map(last).collect(),
             seconds: HashMap::new(),
@@ -125,6 +130,12 @@ impl Seen {
         self.seconds.entry(job_id).or_default().extend(second);
     }
 
+    /// Whether another program has begun a run of the job at this second or after it.
+    fn has_run_elsewhere(&self, job_id: i64, at: StoredTime) -> bool {
+        let last = self.jobs.get(&job_id).and_then(JobRow::last_run_elsewhere);
+        last.is_some_and(|last| (at.utc()..self.now + CLOCKS_DIFFER).contains(&last))
+    }
+
     /// The last claimed second of a job before this one.
     fn before(&self, job_id: i64, at: StoredTime) -> Option<StoredTime> {
         self.seconds.get(&job_id)?.range(..at).next_back().copied()
@@ -149,14 +160,8 @@ impl Seen {
                 replaced: Vec::new(),
             })),
             Some(_) => Some(Planned::Taken),
+            None if self.has_run_elsewhere(job_id, at) => Some(Planned::Taken),
             // A missed fire is not claimed if a later second was claimed already: that one runs instead.
-            None if self
-                .jobs
-                .get(&job_id)
-                .is_some_and(|job| job.has_run_elsewhere(at.utc())) =>
-            {
-                Some(Planned::Taken)
-            }
             None => {
                 let last = self.last.get(&job_id);
                 (fire.is_missed() && last.is_some_and(|last| *last >= at)).then_some(Planned::Taken)

@@ -80,9 +80,9 @@ impl JobRow {
         (self.is_running() && !owner.is_empty() && !is_of_this_crate(owner)).then_some((owner, until))
     }
 
-    /// Whether another program has begun a run at this second or after it. Nodes find their own runs by their records.
-    pub(super) fn has_run_elsewhere(&self, at: DateTime<Utc>) -> bool {
-        !is_of_this_crate(&self.lease_owner.0) && time(self.last_run_time).is_some_and(|last| last >= at)
+    /// When another program has begun the last run. Nodes find their own runs by their records.
+    pub(super) fn last_run_elsewhere(&self) -> Option<DateTime<Utc>> {
+        time(self.last_run_time).filter(|_| !is_of_this_crate(&self.lease_owner.0))
     }
 
     /// Whether it has an overlap policy of its own.
