@@ -288,7 +288,7 @@ async fn a_service_object_brings_all_its_methods() {
 #[cfg(feature = "sqlite")]
 #[actix_rt::test]
 async fn tasks_of_a_definition_are_added_in_transactions_of_the_application() {
-    use diesel_async::AsyncConnection;
+    use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 
     let database = Database::of_kind(Kind::Sqlite);
     let builder = database
@@ -308,12 +308,14 @@ async fn tasks_of_a_definition_are_added_in_transactions_of_the_application() {
     let conn =
         diesel_async::sync_connection_wrapper::SyncConnectionWrapper::<diesel::SqliteConnection>::establish(&path);
     let mut conn = conn.await.expect("connects");
-    let none = conn.transaction(async |conn| {
+    // The node writes, too: a transaction that reads first and then finds the file locked cannot go on.
+    conn.batch_execute("PRAGMA busy_timeout = 60000").await.expect("is set");
+    let none = conn.immediate_transaction(async |conn| {
         CONFIRM.add_all_on(&gaia, conn, [8, 9]).await?;
         Err::<(), Error>(diesel::result::Error::RollbackTransaction.into())
     });
     none.await.expect_err("is rolled back");
-    let all = conn.transaction(async |conn| CONFIRM.add_all_on(&gaia, conn, [9, 10]).await);
+    let all = conn.immediate_transaction(async |conn| CONFIRM.add_all_on(&gaia, conn, [9, 10]).await);
     for (added, expected) in all.await.expect("commits").iter().zip(["9 of 10", "10 of 10"]) {
         added.wake();
         assert_eq!(added.wait(PATIENCE).await.expect("has a result"), expected);
