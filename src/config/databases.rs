@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     ConfigError,
     error::{name, nearest},
+    is_url,
 };
 
 /// Keys of such an object. `Url` and `Dsn` mean the same, as do `User` and `Username`, and `Database`, `DbName` and `Name`.
@@ -25,6 +26,29 @@ pub(super) fn to_urls(value: &mut Value) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// Makes entries of the databases that `AsyncTask.Mysql` and `Framework.Mysql` name by their places in the file, as `WithDbSchema` of the Go
+/// framework does: `Reports.Mysql` is the key `Mysql` of the section `Reports`.
+pub(super) fn find_places(value: &mut Value) {
+    for section in ["AsyncTask", "Framework"] {
+        let Some(Value::String(place)) = value.get(section).and_then(|section| section.get("Mysql")) else {
+            continue;
+        };
+        // Databases that are no object are refused later.
+        let is_taken = value
+            .get("Databases")
+            .is_some_and(|entries| !entries.is_object() || entries.get(place).is_some());
+        if is_taken || is_url(place) || !place.contains('.') {
+            continue;
+        }
+        let found = place.split('.').try_fold(&*value, |value, key| value.get(key));
+        let is_database = found.is_some_and(|found| found.is_object() || found.as_str().is_some_and(is_url));
+        if let Some(found) = found.filter(|_| is_database) {
+            let (place, found) = (place.clone(), found.clone());
+            value["Databases"][place] = found;
+        }
+    }
 }
 
 fn url(place: &str, parts: &Map<String, Value>) -> Result<String, ConfigError> {

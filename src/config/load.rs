@@ -100,6 +100,7 @@ fn build(mut value: Value, variables: impl Iterator<Item = (String, String)>) ->
         }
     }
     let left_alone = check_keys(&value, &shape)?;
+    databases::find_places(&mut value);
     databases::to_urls(&mut value)?;
     name_no_database(&mut value, &left_alone)?;
     let mut config: Config = serde_path_to_error::deserialize(value).map_err(|error| {
@@ -251,6 +252,37 @@ mod tests {
     }
 
     #[test]
+    fn a_database_may_be_named_by_its_place_in_the_file() {
+        let json = r#"{
+            "AsyncTask": {"Mysql": "Framework.Mysql"},
+            "Framework": {"Mysql": "u:p@tcp(h:3306)/tasks"}
+        }"#;
+        let config = with(json, &[]).expect("has a database");
+        assert_eq!(config.async_task_url(), Ok("u:p@tcp(h:3306)/tasks"));
+        let json = r#"{
+            "Databases": {"default": "mysql://h/tasks"},
+            "Framework": {"Mysql": "Reports.Mysql"},
+            "Reports": {"Mysql": {"Host": "h", "Database": "reports"}}
+        }"#;
+        let config = with(json, &[]).expect("has two databases");
+        assert_eq!(config.async_task_url(), Ok("mysql://h/tasks"));
+        assert_eq!(config.jobs_url(), Ok("mysql://h/reports"));
+        // What stands there is no database, or nothing does.
+        for json in [
+            r#"{"AsyncTask": {"Mysql": "Reports.Name"}, "Reports": {"Name": "monthly"}}"#,
+            r#"{"AsyncTask": {"Mysql": "Reports.Mysql"}}"#,
+            r#"{"AsyncTask": {"Mysql": "AsyncTask.Mysql"}}"#,
+        ] {
+            let text = with(json, &[])
+                .expect("is read")
+                .async_task_url()
+                .expect_err("has none")
+                .to_string();
+            assert!(text.contains("AsyncTask.Mysql names the database"), "{text}");
+        }
+    }
+
+    #[test]
     fn an_entry_of_databases_may_be_an_object() {
         let url = |entry: &str| {
             let config = with(&format!(r#"{{"Databases": {{"default": {entry}}}}}"#), &[]);
@@ -377,6 +409,7 @@ mod tests {
             r#"{"Databases": {"default": ["URL"]}}"#,
             r#"{"Databases": {"URL": 1}}"#,
             r#"{"Databases": {"URL": "x"}, "AsyncTask": {"Mysql": "other"}}"#,
+            r#"{"Databases": "URL", "AsyncTask": {"Mysql": "a.b"}, "a": {"b": "mysql://h/d"}}"#,
             r#"{"Databases": {"default": {"Host": "h", "Url": "URL"}}}"#,
             r#"{"Databases": {"default": {"Host": ["URL"]}}}"#,
             r#"{"AsyncTask": "URL"}"#,

@@ -163,6 +163,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The error that a database or its driver means by this text.
+    fn said(kind: DatabaseErrorKind, text: String) -> Self {
+        use DatabaseErrorKind as Kind;
+        match kind {
+            Kind::UniqueViolation => Self::Duplicate(text),
+            Kind::ReadOnlyTransaction => Self::ReadOnly(text),
+            Kind::SerializationFailure => Self::Conflict(text),
+            Kind::UnableToSendCommand | Kind::ClosedConnection => Self::Disconnected(text),
+            _ if is_conflict(&text) => Self::Conflict(text),
+            _ if is_read_only(&text) => Self::ReadOnly(text),
+            _ if is_loss(&text) => Self::Disconnected(text),
+            _ => Self::Database(text),
+        }
+    }
+
     /// Whether the database has refused the statement: it has kept nothing of it, and may accept a part of the batch, or another form.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
@@ -191,25 +206,25 @@ impl StoreError {
 
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
-        use DatabaseErrorKind as Kind;
         match error {
-            DieselError::DatabaseError(kind, info) => {
-                let text = info.message().to_owned();
-                match kind {
-                    Kind::UniqueViolation => Self::Duplicate(text),
-                    Kind::ReadOnlyTransaction => Self::ReadOnly(text),
-                    Kind::SerializationFailure => Self::Conflict(text),
-                    Kind::UnableToSendCommand | Kind::ClosedConnection => Self::Disconnected(text),
-                    _ if is_conflict(&text) => Self::Conflict(text),
-                    _ if is_read_only(&text) => Self::ReadOnly(text),
-                    _ if is_loss(&text) => Self::Disconnected(text),
-                    _ => Self::Database(text),
-                }
-            }
+            DieselError::DatabaseError(kind, info) => Self::said(kind, info.message().to_owned()),
             // The error of the commit counts, not the error of the rollback after it.
             DieselError::RollbackErrorOnCommit { commit_error, .. } => (*commit_error).into(),
             error => Self::Database(error.to_string()),
         }
+    }
+}
+
+/// Whether MySQL has undone one statement of a transaction, and the transaction goes on.
+#[cfg(feature = "mysql")]
+pub(super) fn is_of_one_statement(error: &DieselError) -> bool {
+    let DieselError::DatabaseError(kind, info) = error else {
+        return false;
+    };
+    match StoreError::said(*kind, info.message().to_owned()) {
+        StoreError::Duplicate(_) => true,
+        StoreError::Database(text) => !is_interruption(&text),
+        _ => false,
     }
 }
 

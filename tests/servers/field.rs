@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     go_worker::GoWorker,
-    support::{Database, Kind, NodeProcess, THEME, ended, eventually, options, refusal},
+    support::{Database, Gate, Kind, NodeProcess, THEME, ended, eventually, options, refusal},
 };
 
 const TABLES: &str = "
@@ -211,7 +211,7 @@ async fn a_dry_run_lists_the_changes_and_makes_none() {
     let database = field();
     let store = Store::connect(&database.url(), Clock::system()).await.expect("opens");
     let changes = store.changes_before_migrations().await.expect("answers");
-    assert_eq!(changes.len(), 4, "{changes:#?}");
+    assert_eq!(changes.len(), 5, "{changes:#?}");
     assert!(
         changes[0]
             .starts_with("ALTER TABLE asynctasks CONVERT TO CHARACTER SET utf8mb4, MODIFY task_name varchar(255)"),
@@ -390,6 +390,47 @@ async fn a_theme_on_which_workers_of_the_framework_live_is_left_to_them() {
     let here = demo.add_task(NewTask::new("Demo", "Here")).await.expect("is added").id;
     assert_eq!(ended(&demo, here).await.last_result.as_deref(), Some("\"here\""));
     assert!(!demo.status().await.expect("answers").shared);
+    gaia.stop().await.expect("stops");
+}
+
+#[actix_rt::test]
+async fn runs_go_on_where_heartbeats_cannot_be_written_and_after_their_table_is_dropped() {
+    let database = field();
+    let gate = Gate::closed();
+    let gaia = Gaia::builder()
+        .database(database.url_with("time_zone=+08:00"))
+        .handler("Demo", "Held", gate.handler())
+        .scheduler(options())
+        .start()
+        .await
+        .expect("starts");
+    let demo = gaia.scheduler(THEME).expect("is a theme");
+    eventually("the theme's tasks are taken", async || {
+        (!demo.status().await.expect("answers").shared).then_some(())
+    })
+    .await;
+    // As a team may change its own table.
+    database.execute("ALTER TABLE async_task_heartbeat CHANGE task_id other_id bigint NOT NULL");
+    let id = demo.add_task(NewTask::new("Demo", "Held")).await.expect("is added").id;
+    gate.entered(1).await;
+    eventually("its row is Running", async || {
+        (with(&database, "Running", THEME) == 1).then_some(())
+    })
+    .await;
+    gate.let_pass(1);
+    assert_eq!(ended(&demo, id).await.status, TaskStatus::Success);
+
+    // A further theme begins once nothing of the framework is there.
+    let later = gaia
+        .start_scheduler(SchedulerOptions::new("later"))
+        .await
+        .expect("starts");
+    assert!(later.status().await.expect("answers").shared);
+    database.execute("DROP TABLE async_task_heartbeat");
+    let id = later.add_task(NewTask::new("Demo", "Held")).await.expect("is added").id;
+    gate.let_pass(1);
+    assert_eq!(ended(&later, id).await.status, TaskStatus::Success);
+    assert!(!later.status().await.expect("answers").shared);
     gaia.stop().await.expect("stops");
 }
 

@@ -65,7 +65,7 @@ const fn long(name: &'static str, definition: &'static str) -> Column {
 }
 
 /// The columns that the migrations take as they are. Those that a migration defines anew may be as they like.
-const COLUMNS: [(&str, &[Column]); 4] = [
+const COLUMNS: [(&str, &[Column]); 5] = [
     (
         "asynctasks",
         &[
@@ -98,6 +98,14 @@ const COLUMNS: [(&str, &[Column]); 4] = [
             long("last_run_duration", "bigint DEFAULT '0' COMMENT '执行耗时(ms)'"),
             // NULL in the rows that are there: when they were written is not known.
             optional("create_time", Kind::Time, "datetime(6) DEFAULT NULL"),
+        ],
+    ),
+    // Ids of tasks do not fit into less. Each heartbeat uses up an id of its own, even if it only renews a row.
+    (
+        "async_task_heartbeat",
+        &[
+            long("id", "bigint NOT NULL AUTO_INCREMENT"),
+            long("task_id", "bigint NOT NULL"),
         ],
     ),
     (
@@ -182,7 +190,7 @@ const FOUND: &str = "SELECT c.table_name AS tab, c.column_name AS name, LOWER(c.
     FROM information_schema.columns c JOIN information_schema.tables t \
       ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
     WHERE c.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' \
-      AND c.table_name IN ('asynctasks', 'asynctask_exec_row', 'job_center', 'job_record')";
+      AND c.table_name IN ('asynctasks', 'asynctask_exec_row', 'async_task_heartbeat', 'job_center', 'job_record')";
 
 #[derive(Debug, QueryableByName)]
 struct Found {

@@ -23,11 +23,12 @@ use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 use super::connect::Connector;
 use crate::store::{
     Neighbours, StoreError,
+    error::is_of_one_statement,
     server::pool::{Connections, on_server},
     statement::prepared::prepared,
 };
 
-/// Whether the table is there. It does not go while a process runs.
+/// Whether the table is there.
 #[derive(Clone, Default)]
 pub(super) struct Neighbour(Arc<AtomicBool>);
 
@@ -112,18 +113,25 @@ struct Foreign {
 impl Neighbour {
     /// Looks whether workers of Go may be there.
     pub(super) async fn look(&self, conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
-        if !self.may_be_there() {
-            let tables: i64 = prepared(IS_THERE).columns::<BigInt>().get_result(conn).await?;
-            self.0.fetch_or(tables > 0, Ordering::Relaxed);
+        match self.may_be_there() {
+            true => Ok(true),
+            false => self.look_again(conn).await,
         }
-        Ok(self.may_be_there())
+    }
+
+    /// A team that has left the framework drops its table while nodes run.
+    async fn look_again(&self, conn: &mut AsyncMysqlConnection) -> QueryResult<bool> {
+        let tables: i64 = prepared(IS_THERE).columns::<BigInt>().get_result(conn).await?;
+        AtomicBool::store(&self.0, tables > 0, Ordering::Relaxed);
+        Ok(tables > 0)
     }
 
     pub(super) fn may_be_there(&self) -> bool {
         AtomicBool::load(&self.0, Ordering::Relaxed)
     }
 
-    /// Writes heartbeats of tasks whose rows were set to Running in this transaction.
+    /// Writes heartbeats of tasks whose rows were set to Running in this transaction. The transaction goes on without them where the table
+    /// takes none: [`Self::meet`] fails then, too, and the node says so.
     pub(super) async fn begin(
         &self,
         conn: &mut AsyncMysqlConnection,
@@ -133,11 +141,17 @@ impl Neighbour {
             return Ok(());
         }
         let ids: Vec<i64> = ids.collect();
-        if !ids.is_empty() {
-            let ids = serde_json::Value::from(ids).to_string();
-            prepared(BEGIN).bind::<Text, _>(ids).execute(conn).await?;
+        if ids.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let ids = serde_json::Value::from(ids).to_string();
+        match prepared(BEGIN).bind::<Text, _>(ids).execute(conn).await {
+            Err(error) if is_of_one_statement(&error) => {
+                say!(Debug, "no heartbeats for workers of the Go framework: {error}");
+                Ok(())
+            }
+            written => written.map(drop),
+        }
     }
 
     /// Keeps the rows of the tasks of `node`, sets back the tasks of these themes that a dead worker of Go has left, and answers in which
@@ -152,7 +166,12 @@ impl Neighbour {
         if !on_server!(conn, |conn| self.look(conn).await)? {
             return Ok(Neighbours::default());
         }
-        on_server!(conn, |conn| prepared(KEEP).bind::<Text, _>(node).execute(conn).await)?;
+        if let Err(error) = on_server!(conn, |conn| prepared(KEEP).bind::<Text, _>(node).execute(conn).await) {
+            return match on_server!(conn, |conn| self.look_again(conn).await)? {
+                true => Err(error.into()),
+                false => Ok(Neighbours::default()),
+            };
+        }
         if themes.is_empty() {
             return Ok(Neighbours::default());
         }
