@@ -1,7 +1,8 @@
 //! The lease of this node: until when this process may run the tasks and fires that it has claimed.
 //!
 //! If a node has written no heartbeat for the length of its lease, other nodes may take over its runs. So this process begins no run after
-//! that, even if it was stopped or its machine was suspended and it did not notice: every run asks here right before its handler is called.
+//! that, even if it was stopped or its machine was suspended and it did not notice: every run asks here right before its handler is called
+//! (model: task::AskedLease) (model: fires::AskedLease) (model: slots::AskedLease).
 //! If a later heartbeat finds the node's row still there before the node has fenced itself, its claims are valid again.
 
 use std::{

@@ -94,7 +94,8 @@ pub(super) enum Entry {
 /// Asks the recorder to have the task's row say that the task is Running.
 pub(super) struct NoteRunning {
     pub(super) run: Arc<Run>,
-    /// This is the task's last attempt, and its handler is not called before the note is in the database, or is refused for good.
+    /// This is the task's last attempt, and its handler is not called before the note is in the database, or is refused for good
+    /// (model: task::NotedLastAttempt).
     /// `None`: no worker waits. The run goes on for a while already, and people who read the table are to see it.
     pub(super) written: Option<oneshot::Sender<NoteAnswer>>,
 }

@@ -111,7 +111,8 @@ impl Next {
         !self.status.is_finished()
     }
 
-    /// What to write instead if a caller has asked to cancel the task: the task ends as Cancelled and does not go back to the queue.
+    /// What to write instead if a caller has asked to cancel the task: the task ends as Cancelled and does not go back to the queue
+    /// (model: task::CancelledInstead).
     pub(crate) fn cancelled_instead(self) -> Self {
         Self {
             status: TaskStatus::Cancelled,

@@ -185,6 +185,7 @@ impl NodeActor {
             if declared_dead {
                 // Other nodes have taken over the runs of this node, and every write about them changes nothing. With a new row the node may
                 // claim again.
+                runtimes.limits().forget_permits();
                 beat = store.cluster().register_node(&row).await.map(|()| Beat::DeclaredDead);
             }
             Beaten {

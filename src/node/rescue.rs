@@ -65,7 +65,8 @@ pub(super) fn has_passed_over(said: &Said) -> bool {
     said.lasts(&About::LockedTasks) || said.lasts(&About::LockedRuns)
 }
 
-/// Ends the runs of tasks of nodes without a row, other than `me`, as lost attempts; answers how many there were of each theme.
+/// Ends the runs of tasks of nodes without a row, other than `me`, as lost attempts (model: task::Rescue); answers how many there were of each
+/// theme.
 pub(super) async fn rescue(
     store: &Store,
     me: &str,
@@ -140,7 +141,7 @@ pub(super) async fn drop_settled(
     Ok(())
 }
 
-/// Ends the open runs of jobs of nodes without a row, as lost; answers how many there were. They are not run again: the job fires again by
+/// Ends the open runs of jobs of nodes without a row, as lost (model: fires::EndedLostRuns); answers how many there were. They are not run again: the job fires again by
 /// its schedule.
 pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usize, StoreError> {
     let (mut lost, mut last, mut is_any_left) = (0, i64::MIN, false);

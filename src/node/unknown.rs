@@ -1,7 +1,7 @@
 //! Tasks that are `Running` under this node although no run here holds them.
 //!
 //! The node compares its rows with the [`HeldRuns`] after each look for dead nodes, and immediately after a claim without an answer.
-//! It gives back tasks that no run holds, by the same fenced write as any other end: if the run of a task has ended in between, the write
+//! It gives back tasks that no run holds (model: task::ComparedRuns), by the same fenced write as any other end: if the run of a task has ended in between, the write
 //! changes nothing.
 
 use std::{

@@ -133,6 +133,38 @@ async fn a_limit_holds_for_all_nodes_and_themes_together() {
     }
 }
 
+#[actix_rt::test]
+async fn a_node_that_was_taken_for_dead_comes_back_without_slots() {
+    let database = Database::fresh();
+    let (first, second) = (Gate::closed(), Gate::closed());
+    let one = node(&database, "one", &first).limit("Demo", "Work", Limit::running(1));
+    let one = one.start().await.expect("starts");
+    let two = node(&database, "two", &second).start().await.expect("starts");
+    add(&one, "one", 2).await;
+    first.entered(1).await;
+    add(&two, "two", 1).await;
+    // Right after a heartbeat there is time for the others.
+    let id = one.node_id();
+    let beat = || database.number(&format!("SELECT beat FROM gaia_nodes WHERE id = '{id}'"));
+    let before = beat();
+    eventually("a heartbeat", async || (beat() != before).then_some(())).await;
+    database.execute(&format!("DELETE FROM gaia_nodes WHERE id = '{id}'"));
+    second.entered(1).await;
+
+    let asks = format!("SELECT COUNT(*) FROM gaia_slots WHERE holder = '{id}' AND slots = 0 AND wants = 1");
+    eventually("the node to ask for a slot", async || {
+        (database.number(&asks) == 1).then_some(())
+    })
+    .await;
+    assert_eq!((first.inside(), second.inside()), (0, 1));
+    second.let_pass(1);
+    first.let_pass(2);
+    succeed(&two, "two", 1).await;
+    succeed(&one, "one", 2).await;
+    one.stop().await.expect("stops");
+    two.stop().await.expect("stops");
+}
+
 /// One theme has work for ever; the other gets its turn nevertheless, although there is a single slot.
 #[actix_rt::test]
 async fn a_theme_with_much_work_leaves_turns_to_the_others() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -146,6 +147,15 @@ impl Limited {
         (self.not_before, self.paced_until) = (Instant::now(), None);
         self.is_to_tell = true;
         true
+    }
+
+    /// Begins anew without a permit. Slots that go over to remote claims are still on their way.
+    pub(super) fn forget_permits(&mut self, generation: u64) {
+        let before = mem::replace(self, Self::new(self.limit, generation));
+        self.left = before.left;
+        self.moving = before.moving;
+        self.moving.extend(before.under_way);
+        self.is_to_tell = true;
     }
 
     // ---- permits ----
@@ -326,7 +336,8 @@ impl Limited {
         (at, paced_until.filter(|_| wants))
     }
 
-    /// Makes the question. Free permits that no scanner needs, or that others are to have, go back with it.
+    /// Makes the question. Free permits that no scanner needs, or that others are to have, go back with it: no claim takes them from now on
+    /// (model: slots::StopsUseFirst).
     pub(super) fn ask(&mut self, name: &MethodName, holder: &str, now: i64) -> Settle {
         let yields = self.turn_is_over();
         let back = match self.idle_at().is_some_and(|at| at <= Instant::now()) {
@@ -337,9 +348,9 @@ impl Limited {
             false => self.held().saturating_sub(self.may_have()).min(self.free),
         };
         self.free -= back;
-        let not_started = std::mem::take(&mut self.not_started) + back;
+        let not_started = mem::take(&mut self.not_started) + back;
         (self.is_settling, self.is_to_tell) = (true, false);
-        self.under_way = std::mem::take(&mut self.moving);
+        self.under_way = mem::take(&mut self.moving);
         let spare = self.spare();
         (self.drawn, self.peak) = (0, self.used);
         Settle {
@@ -362,7 +373,7 @@ impl Limited {
         (self.is_settling, self.settled_at, self.is_to_tell) = (false, now, true);
         self.moving.append(&mut self.under_way);
         #[cfg(feature = "web")]
-        for (mark, runs) in std::mem::take(&mut self.ended_under_way) {
+        for (mark, runs) in mem::take(&mut self.ended_under_way) {
             self.end_remote(&mark, runs);
         }
         self.not_started += asked.not_started;
@@ -395,6 +406,6 @@ impl Limited {
         if settled.granted > 0 {
             self.tell_all();
         }
-        std::mem::take(&mut self.ended_under_way)
+        mem::take(&mut self.ended_under_way)
     }
 }

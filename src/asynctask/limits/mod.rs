@@ -132,6 +132,14 @@ impl Limits {
         self.0.work.notify_one();
     }
 
+    /// This node was taken for dead, and others may have its slots by now: it has none (model: slots::DroppedWithRow).
+    pub(crate) fn forget_permits(&self) {
+        for limited in self.0.methods().values_mut() {
+            limited.forget_permits(self.0.generations.fetch_add(1, Ordering::Relaxed));
+        }
+        self.0.work.notify_one();
+    }
+
     /// Knows these limits, and no others, from now on.
     pub(crate) fn follow(&self, limits: Vec<StoredLimit>) {
         let mut methods = self.0.methods();

@@ -81,6 +81,7 @@ impl CronActor {
             if reading.adopted.is_none() && row.is_new_and_names_no_zone() {
                 reading.adopted = Some((id, row.cron_expr.0.clone()));
             }
+            // After the second that was claimed last (model: fires::BeginsWithLast).
             let holds_from = row.holds_from();
             let put = self.timetable.put(row, holds_from.unwrap_or(now).min(now));
             self.warn(id, &put);

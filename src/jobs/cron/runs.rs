@@ -230,7 +230,8 @@ impl CronActor {
         }
     }
 
-    /// Follows the requests to stop runs of this node, and ends open runs that name this node and that this process does not know.
+    /// Follows the requests to stop runs of this node, and ends open runs that name this node and that this process does not know
+    /// (model: fires::ComparedRuns).
     pub(super) fn apply_requests(&mut self, open: &[OpenRun]) {
         let now = self.now();
         for open in open {

@@ -60,7 +60,7 @@ fn too_long(claim: &FireClaim, locked: &[(i64, Option<AnyInt>)]) -> Vec<i64> {
     later
 }
 
-/// Records of these jobs at the seconds of a claim.
+/// Records of these jobs at the seconds of a claim. Job and second are unique (model: fires::UniqueFire).
 macro_rules! taken {
     ($ids:expr, $claim:ident) => {
         job_record::table
@@ -88,7 +88,7 @@ macro_rules! is_here {
     }};
 }
 
-/// Locks the jobs of a claim. Answers with the jobs that are locked now, and with the others: another session has locked them, or they are
+/// Locks the jobs of a claim, before it looks at their open runs (model: fires::LockedJob). Answers with the jobs that are locked now, and with the others: another session has locked them, or they are
 /// left for the next claim. Jobs that another session has locked are passed over, so that they do not hold up the rest.
 macro_rules! lock_jobs {
     ($conn:ident, $claim:ident, $lock:ident, [$($wait:tt)*]) => {{

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Names a run. A write about it changes nothing unless its record names this node and has no flag yet.
+/// Names a run. A write about it changes nothing unless its record names this node and has no flag yet (model: fires::FencedEnd).
 #[derive(Debug, Clone)]
 pub(crate) struct JobRunKey {
     /// The id of its record.

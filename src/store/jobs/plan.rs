@@ -147,6 +147,7 @@ impl Seen {
         if self.locked.contains(&job_id) {
             return Some(Planned::Locked);
         }
+        // The job has another expression by now (model: fires::NamedExpression).
         if !self.jobs.get(&job_id).is_some_and(|job| fire.is_of(job)) {
             return Some(Planned::Changed);
         }

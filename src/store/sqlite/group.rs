@@ -50,7 +50,8 @@ pub(super) enum Durability {
     /// What the database's URL asks for; by default, the disk.
     Configured,
     /// Nothing. It is for claims: a claim that a power cut loses is simply claimed again. Writes of the lost claim's runs are refused, because
-    /// the row has a new log id by then. The commit of an outcome is flushed to disk, and so is every commit before it.
+    /// the row has a new log id by then. The commit of an outcome or a note is flushed to disk, and so is every commit before it
+    /// (model: task::NoteOnDisk).
     NoDisk,
 }
 

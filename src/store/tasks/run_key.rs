@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// Names one run of a task. Every write about the run names it with all of these.
+/// Names one run of a task. Every write about the run names it with all of these (model: task::Fence).
 #[derive(Debug, Clone)]
 pub(crate) struct RunKey {
     pub(crate) task_id: i64,
@@ -10,7 +10,7 @@ pub(crate) struct RunKey {
     pub(crate) owner: Arc<str>,
     /// The lease token.
     pub(crate) token: i64,
-    /// Tells two claims with the same id apart: if a crash of the database has undone a claim, a later claim may get its id.
+    /// Tells two claims with the same id apart: if a crash of the database has undone a claim, a later claim may get its id (model: task::Mark).
     pub(crate) log_id: Arc<str>,
 }
 

@@ -1,4 +1,4 @@
-//! One holder settles with the others how many slots of a method it has: one transaction, under the lock of the limit.
+//! One holder settles with the others how many slots of a method it has: one transaction, under the lock of the limit (model: slots::LockedLimit).
 
 use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper, dsl::exists};
 
@@ -22,7 +22,7 @@ pub(crate) struct Settle {
     pub(crate) method: String,
     /// The node.
     pub(crate) holder: String,
-    /// How many slots it has and needs.
+    /// How many slots it has and needs, and not how many it gives back (model: slots::AbsoluteNumber).
     pub(crate) held: usize,
     /// How many further ones its tasks wait for.
     pub(crate) wants: usize,

@@ -1,4 +1,4 @@
-//! Looks for what no process has noted.
+//! Looks for what no process has noted (model: batch::Looked).
 
 use std::collections::BTreeSet;
 

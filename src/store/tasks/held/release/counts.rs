@@ -121,7 +121,7 @@ pub(super) struct Decided {
 }
 
 impl HeldTask {
-    /// Whether it still waits for the time that held tasks wait for.
+    /// Whether it still waits for the time that held tasks wait for (model: batch::StillWaits).
     pub(super) fn is_held(&self) -> bool {
         time(self.run_at) == Some(HELD_UNTIL.utc())
     }

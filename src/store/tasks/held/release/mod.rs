@@ -24,8 +24,8 @@ use crate::{
 /// The error of a held task that is cancelled.
 const NOT_SUCCEEDED: &str = "cancelled, because a task for which it waited has not succeeded";
 
-/// The links are read under the lock on the rows of the held tasks, so each end is counted once, even if other processes count at the same time.
-/// A link whose end is counted is open no more. All of it is one transaction, and may be repeated.
+/// The links are read under the lock on the rows of the held tasks (model: batch::LockedHeld), so each end is counted once, even if other processes
+/// count at the same time. A link whose end is counted is open no more (model: batch::ClosedLink). All of it is one transaction, and may be repeated.
 ///
 /// A held task whose row another session has locked stays as it is, and so do its links and counts: no other task waits along.
 macro_rules! release {
