@@ -143,7 +143,7 @@ impl Batch {
         }
     }
 
-    fn other_actions(&self, state: &State, actions: &mut Vec<Action>) {
+    fn other_actions(state: &State, actions: &mut Vec<Action>) {
         for (release, of) in state.releases.iter().enumerate() {
             if !state.nodes[of.node].lives {
                 actions.push(Action::RollBack { release });
@@ -266,7 +266,7 @@ impl Model for Batch {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         self.own_actions(state, actions);
-        self.other_actions(state, actions);
+        Self::other_actions(state, actions);
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {

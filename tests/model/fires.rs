@@ -242,7 +242,7 @@ impl Job {
             if looks(of) && of.row {
                 match (self.has(Rule::LockedJob), of.looked) {
                     (true, _) if Self::next(state, of).is_some() => {
-                        actions.push(Action::Claim { node, answered: true })
+                        actions.push(Action::Claim { node, answered: true });
                     }
                     (false, None) if Self::next(state, of).is_some() => actions.push(Action::Look { node }),
                     (false, Some(_)) => actions.push(Action::Insert { node }),

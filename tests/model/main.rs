@@ -6,6 +6,9 @@
 //!
 //! `GAIA_MODEL_LONG=1 cargo test --release --test model` visits larger worlds: more faults in one history.
 
+#![expect(clippy::expect_used, reason = "a test")]
+#![expect(clippy::struct_excessive_bools, reason = "states are facts, each by itself")]
+
 mod batch;
 mod check;
 mod fires;

@@ -354,7 +354,7 @@ impl Task {
         }
     }
 
-    fn claim(&self, state: &mut State, node: usize, answered: bool) {
+    fn claim(state: &mut State, node: usize, answered: bool) {
         state.marks += 1;
         let mark = state.marks;
         let tables = state.soft();
@@ -400,11 +400,7 @@ impl Task {
             let holders = self.holders(tables);
             let is_unknown =
                 |claim: &Claim| claim.node == index && node.runs.iter().all(|run| run.claim.mark != claim.mark);
-            if self.has(Rule::ComparedRuns)
-                && can_look(node)
-                && node.row
-                && holders.iter().any(|claim| is_unknown(claim))
-            {
+            if self.has(Rule::ComparedRuns) && can_look(node) && node.row && holders.iter().any(is_unknown) {
                 actions.push(Action::GiveBackUnknown { node: index });
             }
             for (number, run) in node.runs.iter().enumerate() {
@@ -527,19 +523,12 @@ impl Task {
         }
     }
 
+    /// What a node does with its runs.
     fn step(&self, state: &mut State, action: Action) {
         match action {
-            Action::Queue => {
-                let tables = state.soft();
-                tables.row.queued = 1;
-                tables.in_segment = true;
-            }
             Action::Claim { node, answered } => {
                 state.left.lost_answers -= u8::from(!answered);
-                self.claim(state, node, answered);
-            }
-            Action::RemoveClaim { claim } => {
-                state.soft().claims.remove(claim);
+                Self::claim(state, node, answered);
             }
             Action::Note { node, run, answered } => {
                 state.left.lost_answers -= u8::from(!answered);
@@ -581,12 +570,27 @@ impl Task {
                     self.end(state, claim, outcome, called);
                 }
             }
+            Action::GiveUp { node, run } => Self::leave(&mut state.nodes[node].runs[run], Outcome::HandedBack),
+            Action::HearCancel { node, run } => Self::leave(&mut state.nodes[node].runs[run], Outcome::Cancelled),
+            _ => self.step_around(state, action),
+        }
+    }
+
+    /// What happens around the runs.
+    fn step_around(&self, state: &mut State, action: Action) {
+        match action {
+            Action::Queue => {
+                let tables = state.soft();
+                tables.row.queued = 1;
+                tables.in_segment = true;
+            }
+            Action::RemoveClaim { claim } => {
+                state.soft().claims.remove(claim);
+            }
             Action::LeaseEnds { node } => {
                 state.left.silences -= 1;
                 state.nodes[node].lease = false;
             }
-            Action::GiveUp { node, run } => Self::leave(&mut state.nodes[node].runs[run], Outcome::HandedBack),
-            Action::HearCancel { node, run } => Self::leave(&mut state.nodes[node].runs[run], Outcome::Cancelled),
             Action::Beat { node } => {
                 let node = &mut state.nodes[node];
                 if !node.row {
@@ -634,16 +638,13 @@ impl Task {
                 state.left.cancels -= 1;
                 let holder = self.holders(&state.tables).first().copied();
                 let tables = state.hard();
-                match holder {
-                    Some(claim) => {
-                        Self::see(tables, claim);
-                        tables.row.cancel = true;
-                    }
-                    None => {
-                        tables.row.status = Status::Cancelled;
-                        tables.row.queued = 0;
-                        tables.in_segment = false;
-                    }
+                if let Some(claim) = holder {
+                    Self::see(tables, claim);
+                    tables.row.cancel = true;
+                } else {
+                    tables.row.status = Status::Cancelled;
+                    tables.row.queued = 0;
+                    tables.in_segment = false;
                 }
             }
             Action::RetryByHand => {
@@ -667,6 +668,7 @@ impl Task {
                 tables.in_segment = false;
                 tables.holder = 0;
             }
+            _ => {}
         }
     }
 
@@ -741,7 +743,7 @@ impl Model for Task {
             return vec![state];
         }
         // With the answer, and without it.
-        self.claim(&mut state, 0, true);
+        Self::claim(&mut state, 0, true);
         let claim = state.tables.claims[0];
         Self::see(state.hard(), claim);
         let mut unanswered = state.clone();

@@ -151,7 +151,11 @@ async fn a_node_that_was_taken_for_dead_comes_back_without_slots() {
     database.execute(&format!("DELETE FROM gaia_nodes WHERE id = '{id}'"));
     second.entered(1).await;
 
-    let asks = format!("SELECT COUNT(*) FROM gaia_slots WHERE holder = '{id}' AND slots = 0 AND wants = 1");
+    // Its run is cancelled, and then it asks for a slot as if it had never had one.
+    eventually("the run to end", async || (first.inside() == 0).then_some(())).await;
+    let asks = format!(
+        "SELECT COUNT(*) FROM gaia_slots s JOIN gaia_nodes n ON n.id = s.holder WHERE n.id = '{id}' AND s.slots = 0 AND s.wants = 1"
+    );
     eventually("the node to ask for a slot", async || {
         (database.number(&asks) == 1).then_some(())
     })

@@ -409,3 +409,28 @@ impl Limited {
         mem::take(&mut self.ended_under_way)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_was_taken_for_dead_has_no_permit_and_slots_on_their_way_arrive() {
+        let mut limited = Limited::new(Limit::running(3), 1);
+        limited.free_up(2);
+        assert_eq!(limited.take("theme", 1), 1);
+        limited.moving.push(("mark".to_owned(), 1));
+        limited.forget_permits(2);
+        assert_eq!((limited.generation, limited.held()), (2, 0));
+        assert_eq!(limited.take("theme", 2), 0);
+        let asked = limited.ask(
+            &MethodName {
+                service: "Demo".to_owned(),
+                method: "Work".to_owned(),
+            },
+            "node",
+            0,
+        );
+        assert_eq!((asked.held, asked.moved), (0, vec![("mark".to_owned(), 1)]));
+    }
+}

@@ -133,24 +133,33 @@ async fn nodes_with_wrong_clocks_that_are_killed_fire_each_second_once() {
     }
 
     // A clock that is behind takes a job to have been there before it was: what lies before that is nobody's.
-    let rows = database.times(
-        "SELECT job_id AS number, scheduled_at AS time FROM job_record \
-         WHERE scheduled_at > (SELECT MAX(create_time) FROM job_center) ORDER BY job_id, scheduled_at",
-    );
-    let mut seconds: BTreeMap<i64, Vec<NaiveDateTime>> = BTreeMap::new();
-    for row in rows {
-        seconds.entry(row.number).or_default().push(row.time);
+    let column = |column: &str| {
+        database.times(&format!(
+            "SELECT job_id AS number, {column} AS time FROM job_record \
+             WHERE scheduled_at > (SELECT MAX(create_time) FROM job_center) ORDER BY job_id, scheduled_at"
+        ))
+    };
+    let mut seconds: BTreeMap<i64, Vec<(NaiveDateTime, NaiveDateTime)>> = BTreeMap::new();
+    let before = column("COALESCE(previous_at, scheduled_at)");
+    for (row, before) in column("scheduled_at").into_iter().zip(before) {
+        seconds.entry(row.number).or_default().push((row.time, before.time));
     }
     assert_eq!(seconds.len(), usize::try_from(JOBS).expect("fits"));
     let (mut fires, mut missed) = (0, 0);
     for (job, seconds) in &seconds {
         fires += seconds.len();
         for pair in seconds.windows(2) {
-            let apart = (pair[1] - pair[0]).num_seconds();
-            assert!(apart > 0, "job {job} has two runs at {}", pair[1]);
+            let ((first, _), (second, before)) = (pair[0], pair[1]);
+            let apart = (second - first).num_seconds();
+            assert!(apart > 0, "job {job} has two runs at {second}");
+            // On a slow machine there may be no node for longer than the grace for late fires. Then the next record says so.
+            assert!(
+                apart == 1 || before == first,
+                "job {job}: after {first} a second was missed in silence"
+            );
             missed += apart - 1;
         }
-        let covered = (seconds[seconds.len() - 1] - seconds[0]).num_seconds();
+        let covered = (seconds[seconds.len() - 1].0 - seconds[0].0).num_seconds();
         assert!(
             covered >= i64::try_from(time.as_secs()).expect("fits") - 2,
             "job {job}: {covered} s"
@@ -167,11 +176,6 @@ async fn nodes_with_wrong_clocks_that_are_killed_fire_each_second_once() {
     }
     starts.retain(|_, count| *count != 1);
     assert_eq!(starts, BTreeMap::new());
-    // On a machine that is slow enough no node may be there for longer than the grace for late fires. Then the next record says so.
-    let silent = "SELECT COUNT(*) FROM (SELECT previous_at AS said, \
-                  LAG(scheduled_at) OVER (PARTITION BY job_id ORDER BY scheduled_at) AS found FROM job_record \
-                  WHERE scheduled_at IS NOT NULL) r WHERE found IS NOT NULL AND (said IS NULL OR said <> found)";
-    assert_eq!(database.number(silent), 0, "{missed} seconds missed");
     let open = database.number("SELECT COUNT(*) FROM job_record WHERE job_result_flag IS NULL");
     let lost =
         database.number("SELECT COUNT(*) FROM job_record WHERE job_result_flag = 'failed' AND run_err LIKE 'lost:%'");
