@@ -155,7 +155,65 @@ fn expected(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection, prelude::*, sample};
+
     use super::*;
+
+    /// Values with keys of this crate and others in any place.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let keys = [
+            "Databases",
+            "AsyncTask",
+            "Framework",
+            "Jobs",
+            "Node",
+            "Themes",
+            "Services",
+            "Limits",
+            "Alerts",
+            "Http",
+            "Mysql",
+            "default",
+            "WorkerNum",
+            "Url",
+            "Host",
+            "Port",
+            "Database",
+            "Lease",
+            "BanEnvList",
+        ];
+        let key = prop_oneof![sample::select(&keys[..]).prop_map(str::to_owned), "[A-Za-z._]{0,10}"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[ -~]{0,20}".prop_map(Value::from),
+            Just(Value::from("mysql://ann:s3cr3t@host/db")),
+        ];
+        leaf.prop_recursive(4, 40, 6, move |inner| {
+            prop_oneof![
+                collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                collection::btree_map(key.clone(), inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,200}") {
+            let _ = Config::from_json(&text);
+        }
+
+        #[test]
+        fn any_json_is_read_or_refused_in_few_words_without_a_password(value in any_json()) {
+            if let Err(refused) = Config::from_json(&value.to_string()) {
+                let text = refused.to_string();
+                prop_assert!(!text.contains("s3cr3t") && text.chars().count() < 4_000, "{text}");
+            }
+        }
+    }
 
     fn with(json: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let variables = variables

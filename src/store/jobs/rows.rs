@@ -218,20 +218,24 @@ impl JobRow {
     }
 }
 
-/// How the column `lease_owner` names nodes.
-const NODE: &str = "gaia:";
+/// How the column `lease_owner` names nodes: with this in front.
+macro_rules! node {
+    ($id:literal) => {
+        concat!("gaia:", $id)
+    };
+}
 
 /// The owner of the lease of a job that a node runs.
 pub(super) fn lease_owner(node: &str) -> String {
-    format!("{NODE}{node}")
+    format!(node!("{}"), node)
 }
 
 fn is_of_this_crate(owner: &str) -> bool {
-    owner.starts_with(NODE)
+    owner.starts_with(node!(""))
 }
 
 /// The leases that nodes hold.
-pub(super) const LEASES_OF_NODES: &str = "gaia:%";
+pub(super) const LEASES_OF_NODES: &str = node!("%");
 
 /// How long a node holds a job for programs of the Go framework. It is renewed every 30 s.
 pub(super) const LEASE: TimeDelta = TimeDelta::seconds(90);

@@ -49,6 +49,11 @@ pub(super) fn split(text: &str) -> Result<Parts, String> {
             .pairs
             .push((name.to_owned(), decoded("a parameter", &value.replace('+', " "))?));
     }
+    // Go's driver writes times in the zone `loc`. `time_zone` is that of its sessions.
+    let is = |pair: &(String, String), name: &str| pair.0.eq_ignore_ascii_case(name);
+    if parts.pairs.iter().any(|pair| is(pair, "loc")) {
+        parts.pairs.retain(|pair| !is(pair, "time_zone"));
+    }
     Ok(parts)
 }
 
@@ -96,6 +101,21 @@ mod tests {
             ),
         ] {
             assert_eq!(read(dsn), expected, "{dsn}");
+        }
+    }
+
+    #[test]
+    fn times_stand_in_the_zone_of_the_driver_and_not_in_that_of_its_sessions() {
+        for (parameters, expected) in [
+            ("loc=Asia%2FShanghai&time_zone=%27%2B00%3A00%27", "+08:00"),
+            ("time_zone=%2B00%3A00&loc=Asia%2FTokyo", "+09:00"),
+            ("time_zone=%2B08%3A00", "+08:00"),
+        ] {
+            let read = DatabaseUrl::parse(&format!("ann@tcp(host)/shop?{parameters}")).expect("is good");
+            let DatabaseUrl::Mysql(url) = read else {
+                panic!("{parameters}")
+            };
+            assert_eq!(url.zone.to_string(), expected, "{parameters}");
         }
     }
 

@@ -101,6 +101,9 @@ fn pieces() -> impl Strategy<Value = String> {
         ";",
         " ",
         "\n",
+        "tcp(",
+        "unix(",
+        ")",
         "ann",
         "host",
         "12",
@@ -130,7 +133,10 @@ proptest! {
         slashes in proptest::sample::select(vec!["//", "/", ""]),
         before in "[a-z0-9@:/?#&=%;,!\\[\\] ]{0,6}",
         after in "[a-z0-9@:/?#&=%;,!\\[\\] ]{0,6}",
-        end in proptest::sample::select(vec!["@host/db", "@host:5/db?sslmode=require", "@host", "/db", "", "@/db?host=h"]),
+        end in proptest::sample::select(vec![
+            "@host/db", "@host:5/db?sslmode=require", "@host", "/db", "", "@/db?host=h", "@tcp(host:3306)/db?loc=UTC", "@unix(/run/s)/db",
+            "@tcp(host",
+        ]),
     ) {
         let text = format!("{scheme}{slashes}ann:{before}{SECRET}{after}{end}");
         // By every reading, the text behind the last @ is a host.

@@ -68,6 +68,19 @@ pub async fn nodes(api: &Api) -> Result<Vec<Fields>> {
     Ok(nodes)
 }
 
+/// What the living ones of these nodes say of themselves, with their ids. A node that has gone since the list was read says nothing.
+pub async fn details_of_living(api: &Api, nodes: &[Fields]) -> Result<Vec<(String, Fields)>> {
+    let mut details = Vec::new();
+    for node in nodes.iter().filter(|node| node.flag("alive")) {
+        let id = node.text("id");
+        match api.get(&["nodes", &id]).send().await {
+            Err(failure) if failure.exit == Exit::NotFound => {}
+            detail => details.push((id, detail?.fields()?)),
+        }
+    }
+    Ok(details)
+}
+
 pub async fn run(session: &Session, command: NodeCommand) -> Result {
     let (api, out) = (session.api().await?, &session.out);
     match command {

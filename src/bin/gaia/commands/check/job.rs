@@ -6,7 +6,7 @@ use super::finding::{Findings, word};
 use crate::{
     api::{Api, Fields},
     commands::{job::id_of, method, node},
-    exit::{Exit, Result},
+    exit::Result,
     output::{View, words},
 };
 
@@ -28,28 +28,23 @@ struct Runners {
 }
 
 impl Runners {
-    async fn read(api: &Api, nodes: &[Fields]) -> Result<Self> {
+    fn of(nodes: &[(String, Fields)]) -> Self {
         let mut runners = Self {
             running: Vec::new(),
             banned: Vec::new(),
             held: Vec::new(),
         };
-        for node in nodes.iter().filter(|node| node.flag("alive")) {
-            let id = node.text("id");
-            let detail = match api.get(&["nodes", &id]).send().await {
-                Err(failure) if failure.exit == Exit::NotFound => continue,
-                detail => detail?.fields()?,
-            };
+        for (id, detail) in nodes {
             let Some(jobs) = detail.object("status").and_then(|status| status.object("jobs")) else {
                 continue;
             };
             match (jobs.text("banned"), jobs.flag("fenced") || jobs.flag("draining")) {
                 (banned, _) if !banned.is_empty() => runners.banned.push(banned),
-                (_, true) => runners.held.push(id),
-                (_, false) => runners.running.push(id),
+                (_, true) => runners.held.push(id.clone()),
+                (_, false) => runners.running.push(id.clone()),
             }
         }
-        Ok(runners)
+        runners
     }
 
     fn look(&self, findings: &mut Findings) {
@@ -79,7 +74,7 @@ impl Runners {
 }
 
 /// All jobs together: those that are bad, and those that are late.
-pub async fn look_at_all(api: &Api, findings: &mut Findings, nodes: &[Fields]) -> Result<()> {
+pub async fn look_at_all(api: &Api, findings: &mut Findings, nodes: &[(String, Fields)]) -> Result<()> {
     let jobs = api
         .get(&["jobs"])
         .query("limit", JOBS)
@@ -91,7 +86,7 @@ pub async fn look_at_all(api: &Api, findings: &mut Findings, nodes: &[Fields]) -
     if enabled.is_empty() {
         return Ok(());
     }
-    Runners::read(api, nodes).await?.look(findings);
+    Runners::of(nodes).look(findings);
     let mut own = Findings::default();
     for job in &enabled {
         is_good(&mut own, job);
@@ -111,7 +106,7 @@ pub async fn look(api: &Api, findings: &mut Findings, job: &str) -> Result<()> {
     let id = id_of(api, job).await?;
     let job = api.get(&["jobs", &id]).send().await?.fields()?;
     let nodes = node::nodes(api).await?;
-    let runners = Runners::read(api, &nodes).await?;
+    let runners = Runners::of(&node::details_of_living(api, &nodes).await?);
     is_enabled(findings, &job);
     is_good(findings, &job);
     runners.look(findings);

@@ -168,7 +168,8 @@ async fn waiting(api: &Api, findings: &mut Findings, task: &Fields, status: &str
     let theme = Theme::read(api, &task.text("theme")).await?;
     theme::is_open(api, findings, &theme);
     theme::has_workers(findings, &theme);
-    theme::is_ours(api, findings, &theme.name).await?;
+    let nodes = node::details_of_living(api, &node::nodes(api).await?).await?;
+    theme::are_ours(findings, &nodes, Some(&theme.name));
     serves(api, findings, task, &theme).await?;
     if due.is_none() {
         limit::of_task(api, findings, task).await?;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     api::{Api, Fields, Pairs},
     commands::{method, node, theme::note},
-    exit::{Exit, Result},
+    exit::Result,
     output::{View, words},
 };
 
@@ -45,7 +45,8 @@ pub async fn look(api: &Api, findings: &mut Findings, name: &str) -> Result<()> 
     is_known(api, findings, &theme).await?;
     is_open(api, findings, &theme);
     has_workers(findings, &theme);
-    is_ours(api, findings, name).await?;
+    let nodes = node::details_of_living(api, &node::nodes(api).await?).await?;
+    are_ours(findings, &nodes, Some(name));
     is_served(api, findings, &theme).await?;
     limit::of_theme(api, findings, name).await?;
     waits(api, findings, &theme);
@@ -159,27 +160,23 @@ pub fn has_workers(findings: &mut Findings, theme: &Theme) {
     }
 }
 
-/// Nodes that leave the theme to workers of the Go framework.
-pub async fn is_ours(api: &Api, findings: &mut Findings, name: &str) -> Result<()> {
-    for node in node::nodes(api).await?.iter().filter(|node| node.flag("alive")) {
-        let id = node.text("id");
-        let detail = match api.get(&["nodes", &id]).send().await {
-            Err(failure) if failure.exit == Exit::NotFound => continue,
-            detail => detail?.fields()?,
-        };
+/// Nodes that leave this theme, or any, to workers of the Go framework.
+pub fn are_ours(findings: &mut Findings, nodes: &[(String, Fields)], name: Option<&str>) {
+    for (id, detail) in nodes {
         let themes = detail.object("status").map(|status| status.list("themes"));
-        let mut themes = themes.unwrap_or_default().into_iter();
-        if themes.any(|theme| theme.text("theme") == name && theme.flag("shared")) {
-            findings.wrong(
-                format!(
-                    "the node {id} takes no tasks of the theme {name}: workers of the Go framework run some, or it cannot see what they do"
-                ),
-                "workers of one side alone on the theme",
-                &[&format!("gaia node get {id}")],
-            );
+        for theme in themes.unwrap_or_default().iter().filter(|theme| theme.flag("shared")) {
+            let theme = theme.text("theme");
+            if name.is_none_or(|name| name == theme) {
+                findings.wrong(
+                    format!(
+                        "the node {id} takes no tasks of the theme {theme}: workers of the Go framework run some, or it cannot see what they do"
+                    ),
+                    "workers of one side alone on the theme",
+                    &[&format!("gaia node get {id}")],
+                );
+            }
         }
     }
-    Ok(())
 }
 
 /// Due tasks whose methods no node serves.

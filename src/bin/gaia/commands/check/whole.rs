@@ -22,9 +22,11 @@ pub async fn look(session: &Session, api: &Api, findings: &mut Findings) -> Resu
     for info in api.get(&["themes"]).send().await?.fields()?.list("themes") {
         theme::look_briefly(api, findings, &info.text("theme")).await?;
     }
+    let details = node::details_of_living(api, &nodes).await?;
+    theme::are_ours(findings, &details, None);
     limit::look_at_all(api, findings).await?;
     // Callers who are limited to themes see no jobs.
-    match job::look_at_all(api, findings, &nodes).await {
+    match job::look_at_all(api, findings, &details).await {
         Err(failure) if failure.exit == Exit::NoRight => findings.note("the caller may not see jobs", &[]),
         looked => looked?,
     }
