@@ -161,7 +161,7 @@ mod tests {
 
     /// Values with keys of this crate and others in any place.
     fn any_json() -> impl Strategy<Value = Value> {
-        let keys = [
+        const KEYS: &[&str] = &[
             "Databases",
             "AsyncTask",
             "Framework",
@@ -182,7 +182,7 @@ mod tests {
             "Lease",
             "BanEnvList",
         ];
-        let key = prop_oneof![sample::select(&keys[..]).prop_map(str::to_owned), "[A-Za-z._]{0,10}"];
+        let key = prop_oneof![sample::select(KEYS).prop_map(str::to_owned), "[A-Za-z._]{0,10}"];
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),

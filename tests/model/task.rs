@@ -901,14 +901,18 @@ fn worlds() -> Vec<Task> {
             },
         ]);
     }
-    let world = |left: Left| {
-        [false, true].map(|is_added_claimed| Task {
-            left,
-            is_added_claimed,
-            without: None,
-        })
+    // A task that is claimed by its insert has another history where its node dies, or the answer is lost.
+    let claimed = faults.iter().copied();
+    let claimed: Vec<Left> = claimed
+        .filter(|left| is_long() || left.deaths + left.lost_answers > 0)
+        .collect();
+    let world = |left: Left, is_added_claimed: bool| Task {
+        left,
+        is_added_claimed,
+        without: None,
     };
-    faults.into_iter().flat_map(world).collect()
+    let added = faults.into_iter().map(|left| world(left, false));
+    added.chain(claimed.into_iter().map(|left| world(left, true))).collect()
 }
 
 #[test]
