@@ -141,8 +141,8 @@ pub(super) async fn drop_settled(
     Ok(())
 }
 
-/// Ends the open runs of jobs of nodes without a row, as lost (model: fires::EndedLostRuns); answers how many there were. They are not run again: the job fires again by
-/// its schedule.
+/// Ends the open runs of jobs of nodes without a row, as lost (model: fires::EndedLostRuns); answers how many there were. They are not run
+/// again: the job fires again by its schedule.
 pub(super) async fn end_runs(store: &Store, me: &str, said: &Said) -> Result<usize, StoreError> {
     let (mut lost, mut last, mut is_any_left) = (0, i64::MIN, false);
     let mut locked = Locked::new(About::LockedRuns);

@@ -1,8 +1,8 @@
 //! Tasks that are `Running` under this node although no run here holds them.
 //!
 //! The node compares its rows with the [`HeldRuns`] after each look for dead nodes, and immediately after a claim without an answer.
-//! It gives back tasks that no run holds (model: task::ComparedRuns), by the same fenced write as any other end: if the run of a task has ended in between, the write
-//! changes nothing.
+//! It gives back tasks that no run holds (model: task::ComparedRuns), by the same fenced write as any other end: if the run of a task has
+//! ended in between, the write changes nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
