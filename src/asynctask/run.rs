@@ -95,8 +95,8 @@ pub(super) enum Entry {
 pub(super) struct NoteRunning {
     pub(super) run: Arc<Run>,
     /// This is the task's last attempt, and its handler is not called before the note is in the database, or is refused for good
-    /// (model: task::NotedLastAttempt).
-    /// `None`: no worker waits. The run goes on for a while already, and people who read the table are to see it.
+    /// (model: task::NotedLastAttempt). `None`: no worker waits. The run goes on for a while already, and people who read the table are to see
+    /// it.
     pub(super) written: Option<oneshot::Sender<NoteAnswer>>,
 }
 

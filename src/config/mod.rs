@@ -33,7 +33,8 @@ pub use themes::{KeepLogsLevel, ThemeConfig};
 ///
 /// The shape is the guide's: sections in `PascalCase`. `AsyncTask` and `Framework` name an entry of `Databases` by the key `Mysql`
 /// (whichever database that entry is), or have a URL or a DSN of Go's driver there, or the place of one in the file, as `Reports.Mysql`. An
-/// entry of `Databases` is one too, or an object with its parts: `Driver` (default `mysql`), `Host`, `Port`, `User`, `Password`, `Database` and `Params`.
+/// entry of `Databases` is one too, or an object with its parts: `Driver` (default `mysql`), `Host`, `Port`, `User`, `Password`, `Database` and
+/// `Params`.
 ///
 /// The file may hold comments and commas behind the last entry, as files of the Go framework do. Sections that are not of this crate, and
 /// keys of `Framework` other than `Mysql`, are [left alone](Self::left_alone). Any other unknown key is an error that names the nearest known key.

@@ -223,7 +223,7 @@ pub(super) fn is_of_one_statement(error: &DieselError) -> bool {
     };
     match StoreError::said(*kind, info.message().to_owned()) {
         StoreError::Duplicate(_) => true,
-        StoreError::Database(text) => !is_interruption(&text),
+        StoreError::Database(text) => !is_interruption(&text) && !is_outdated(&text),
         _ => false,
     }
 }

@@ -88,8 +88,9 @@ macro_rules! is_here {
     }};
 }
 
-/// Locks the jobs of a claim, before it looks at their open runs (model: fires::LockedJob). Answers with the jobs that are locked now, and with the others: another session has locked them, or they are
-/// left for the next claim. Jobs that another session has locked are passed over, so that they do not hold up the rest.
+/// Locks the jobs of a claim, before it looks at their open runs (model: fires::LockedJob). Answers with the jobs that are locked now, and with
+/// the others: another session has locked them, or they are left for the next claim. Jobs that another session has locked are passed over, so
+/// that they do not hold up the rest.
 macro_rules! lock_jobs {
     ($conn:ident, $claim:ident, $lock:ident, [$($wait:tt)*]) => {{
         let ids = job_ids($claim);

@@ -124,8 +124,8 @@ const PROGRESS: &str = concat!(
     answer!()
 );
 
-/// Writes ends of runs and their records, and raises the tokens of unseen tasks (model: task::RaisedToken). If a task is handed back without a record, its row keeps the times and texts of an earlier run. A
-/// record is a copy of the task's row after this statement.
+/// Writes ends of runs and their records, and raises the tokens of unseen tasks (model: task::RaisedToken). If a task is handed back
+/// without a record, its row keeps the times and texts of an earlier run. A record is a copy of the task's row after this statement.
 const FINISH: &str = concat!(
     open!(),
     "done AS ( \

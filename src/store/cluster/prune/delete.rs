@@ -23,8 +23,8 @@ impl Doomed {
 }
 
 /// Deletes tasks. A caller may have queued one of them again since they were read, so the statement that deletes them judges each again
-/// (model: task::PruneLooksAgain). Then
-/// the records of the deleted tasks are deleted. A task stays while another one, which is not finished, waits for it: that one reads its result.
+/// (model: task::PruneLooksAgain). Then the records of the deleted tasks are deleted. A task stays while another one, which is not finished,
+/// waits for it: that one reads its result.
 macro_rules! delete_tasks {
     ($conn:ident, $doomed:ident, $lock:ident, $open:ident, [$($wait:tt)*]) => {{
         let expired = &$doomed.expired;
